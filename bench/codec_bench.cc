@@ -1,0 +1,110 @@
+// What hashing, encoding and decoding cost per chunk, and what they gain. One thread.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ckp/digest.h"
+#include "ckp/format/codec.h"
+#include "ckp/format/limits.h"
+#include "data_sets.h"
+
+namespace ckp::bench {
+namespace {
+
+using format::Codec;
+using Bytes = std::vector<std::byte>;
+
+constexpr std::size_t chunk_size = format::limits::chunk_default_size;
+constexpr std::size_t set_size = 32 * chunk_size;  // beyond the caches
+
+std::span<const std::byte> chunk(const Bytes& bytes, std::size_t number) {
+  return std::span(bytes).subspan(number % (bytes.size() / chunk_size) * chunk_size, chunk_size);
+}
+
+void count(benchmark::State& state, double stored_per_chunk) {
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(chunk_size));
+  if (stored_per_chunk > 0) state.counters["ratio"] = chunk_size / stored_per_chunk;
+}
+
+void run_memcpy(benchmark::State& state, const DataSet& set) {
+  Bytes out(chunk_size);
+  std::size_t number = 0;
+  for (auto _ : state) {
+    std::memcpy(out.data(), chunk(set.bytes, number++).data(), chunk_size);
+    benchmark::ClobberMemory();
+  }
+  count(state, 0);
+}
+
+void run_digest(benchmark::State& state, const DataSet& set) {
+  std::size_t number = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(digest_of(chunk(set.bytes, number++)));
+  count(state, 0);
+}
+
+void run_encode(benchmark::State& state, const DataSet& set) {
+  std::size_t number = 0;
+  double stored = 0;
+  Codec codec = Codec::raw;
+  for (auto _ : state) {
+    const auto encoded =
+        format::encode(chunk(set.bytes, number++), set.scalar_size, format::Compression::balanced);
+    codec = encoded.codec;
+    stored += static_cast<double>(codec == Codec::raw ? chunk_size : encoded.bytes.size());
+  }
+  state.SetLabel(std::string(to_string(codec)));
+  count(state, stored / static_cast<double>(number));
+}
+
+struct StoredChunk {
+  Codec codec = Codec::raw;
+  Bytes bytes;
+};
+
+std::vector<StoredChunk> encode_all(const DataSet& set) {
+  std::vector<StoredChunk> chunks;
+  for (std::size_t i = 0; i < set.bytes.size() / chunk_size; ++i) {
+    const auto raw = chunk(set.bytes, i);
+    auto encoded = format::encode(raw, set.scalar_size, format::Compression::balanced);
+    if (encoded.codec == Codec::raw) encoded.bytes.assign(raw.begin(), raw.end());
+    chunks.push_back({encoded.codec, std::move(encoded.bytes)});
+  }
+  return chunks;
+}
+
+void run_decode(benchmark::State& state, const DataSet& set) {
+  const auto chunks = encode_all(set);
+  Bytes out(chunk_size);
+  std::size_t number = 0;
+  double stored = 0;
+  for (auto _ : state) {
+    const StoredChunk& next = chunks[number++ % chunks.size()];
+    format::decode(next.codec, next.bytes, out);
+    stored += static_cast<double>(next.bytes.size());
+    benchmark::ClobberMemory();
+  }
+  state.SetLabel(std::string(to_string(chunks[0].codec)));
+  count(state, stored / static_cast<double>(number));
+}
+
+}  // namespace
+}  // namespace ckp::bench
+
+int main(int argc, char** argv) {
+  using namespace ckp::bench;
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const auto sets = all_data_sets(set_size);
+  const auto add = [](const std::string& what, const DataSet& set, auto run) {
+    benchmark::RegisterBenchmark((what + "/" + set.name).c_str(),
+                                 [run, &set](benchmark::State& state) { run(state, set); });
+  };
+  add("memcpy", sets.back(), run_memcpy);
+  add("digest", sets.back(), run_digest);
+  for (const DataSet& set : sets) add("encode", set, run_encode);
+  for (const DataSet& set : sets) add("decode", set, run_decode);
+  benchmark::RunSpecifiedBenchmarks();
+}

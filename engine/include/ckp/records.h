@@ -1,0 +1,99 @@
+// What a store knows about its runs and checkpoints: plain values, safe to keep and copy.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckp/digest.h"
+#include "ckp/uuid.h"
+#include "ckp/value.h"
+
+namespace ckp {
+
+// Which way a metric improves. Declared by the trainer; never guessed.
+enum class Better { lower, higher };
+
+enum class RunStatus {
+  in_progress,  // a process holds the run
+  completed,    // the trainer said so
+  failed,       // the trainer said so
+  interrupted,  // the process is gone without having said anything
+};
+std::string_view to_string(RunStatus status);
+
+// One start or resume of a run.
+struct Attempt {
+  std::uint32_t number = 0;            // 1, 2, 3, ... in the order they were opened
+  std::optional<Uuid> continued_from;  // the checkpoint it resumed
+  std::int64_t started_ns = 0;         // UTC
+  std::uint32_t pid = 0;
+  std::string host;
+  friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+
+struct RunRecord {
+  Uuid id;
+  std::string name;        // unique in the store
+  std::string directory;   // below runs/
+  std::string experiment;  // group; empty for none
+  Value::Map parameters;
+  Value::Map tags;
+  Value::Map environment;
+  std::map<std::string, Better> directions;  // of the metrics that have one
+  std::string best_metric;  // what `@best` means without a name; empty: not declared
+  std::int64_t created_ns = 0;
+  // As the journals say. `in_progress` becomes `interrupted` for a reader that finds nobody
+  // holding the run: Store::runs() has done that.
+  RunStatus status = RunStatus::in_progress;
+  std::vector<Attempt> attempts;  // by number
+  friend bool operator==(const RunRecord&, const RunRecord&) = default;
+};
+
+// How far the run's journal had been written when a checkpoint was committed. Loss of bytes below
+// the mark is damage; above it, a torn tail.
+struct JournalMark {
+  Uuid journal;
+  std::uint64_t length = 0;
+  Digest digest;  // XXH3-128 of the first `length` bytes
+  friend bool operator==(const JournalMark&, const JournalMark&) = default;
+};
+
+struct CheckpointRecord {
+  Uuid id;   // also the uuid of its pack
+  Uuid run;  // nil for a standalone file
+  std::string run_name;
+  std::uint64_t commit = 0;  // the store's order; 0 for a standalone file
+  std::uint32_t attempt = 0;
+  std::optional<Uuid> continued_from;     // of that attempt
+  std::int64_t epoch = 0;                 // epochs completed
+  std::int64_t step = 0;                  // optimizer steps completed
+  std::map<std::string, double> metrics;  // NaN and infinities kept, bit exact
+  Value::Map tags;
+  bool nonfinite = false;          // a checked tensor holds NaN or infinity
+  bool final = false;              // saved as the run's end
+  std::int64_t created_ns = 0;     // UTC
+  std::uint64_t file_size = 0;     // of its pack
+  std::uint64_t tensor_bytes = 0;  // raw bytes of its storages
+  std::uint64_t tensor_count = 0;
+  std::optional<JournalMark> journal;
+  std::string writer;  // "ckpstore 0.1.0"
+  // Whether a resume may take it by itself.
+  bool resumable() const { return !nonfinite; }
+  // Compares metrics by their bits.
+  friend bool operator==(const CheckpointRecord& a, const CheckpointRecord& b);
+};
+
+// Times as people read them: "2026-11-23 05:12:04 +01:00" and ISO 8601 UTC
+// "2026-11-23T04:12:04.123456Z".
+std::string local_time(std::int64_t ns);
+std::string iso_time(std::int64_t ns);
+
+// Run names: UTF-8, 1 to 200 bytes, no control characters, no '@'. Throws Error(invalid_argument)
+// that says what is wrong.
+void check_run_name(std::string_view name);
+
+}  // namespace ckp

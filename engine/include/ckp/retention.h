@@ -1,0 +1,53 @@
+// Which checkpoints stay: the policy, and the decision with its reason for each checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ckp/records.h"
+
+namespace ckp {
+
+struct KeepBest {
+  std::uint32_t count = 1;
+  std::string metric;
+  std::optional<Better> better;  // empty: the run's declared direction, else an error
+};
+
+// Rules are ORed, and applied to each run by itself.
+struct KeepPolicy {
+  std::uint32_t last = 0;  // newest finite checkpoints of the current line
+  std::vector<KeepBest> best;
+  std::int64_t every_epochs = 0;  // epoch divisible by this
+  std::int64_t every_steps = 0;   // step divisible by this
+  std::int64_t within_ns = 0;     // younger than this; a time in the future counts as young
+  std::vector<std::string> tags;  // carries one of these tags
+  bool empty() const;
+};
+
+// "10e", "500s": for --keep-every. "7d", "12h", "30m": for --keep-within. "2:val/loss:min",
+// "val/loss", "1:val/auc:max" for --keep-best. Throw Error(invalid_argument) with the expected
+// form.
+void parse_keep_every(std::string_view text, KeepPolicy& policy);
+std::int64_t parse_duration_ns(std::string_view text);
+KeepBest parse_keep_best(std::string_view text);
+
+struct KeepDecision {
+  CheckpointRecord checkpoint;
+  bool keep = false;
+  std::vector<std::string>
+      reasons;  // why kept ("last 1", "best 1 by val/loss:min", "newest resumable"), or why deleted
+                // ("no rule keeps it", "superseded")
+};
+
+// Decides for all checkpoints of one run, in commit order. The newest finite, resumable checkpoint
+// of the current line is always kept. A checkpoint whose nonfinite state is the newest of all is
+// judged by the rules like any other. Throws Error(invalid_argument) for an empty policy.
+std::vector<KeepDecision> decide(const KeepPolicy& policy, const RunRecord& run,
+                                 std::span<const CheckpointRecord> checkpoints,
+                                 std::int64_t now_ns);
+
+}  // namespace ckp

@@ -1,0 +1,124 @@
+// A store: a directory with everything that some training jobs have saved.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckp/address.h"
+#include "ckp/clock.h"
+#include "ckp/file_system.h"
+#include "ckp/load.h"
+#include "ckp/records.h"
+#include "ckp/retention.h"
+#include "ckp/run.h"
+#include "ckp/verify.h"
+
+namespace ckp {
+
+struct StoreOptions {
+  std::shared_ptr<FileSystem> file_system = posix_file_system();
+  std::shared_ptr<Clock> clock = system_clock();
+  // How long a call waits for another process that holds the store before Error(locked), which
+  // names the holder.
+  std::int64_t lock_timeout_ms = 60'000;
+};
+
+// One checkpoint of a plan, with what deleting it frees.
+struct PruneEntry {
+  KeepDecision decision;
+  std::string run;                // name
+  std::uint64_t bytes_freed = 0;  // of files that go when this plan is carried out
+  std::string
+      held;  // why its file stays although the checkpoint goes: "holds 3 chunks that cnn@9 needs"
+};
+
+struct PrunePlan {
+  std::vector<PruneEntry> entries;  // by run, then commit order
+  std::uint64_t bytes_freed = 0;    // all files that will be removed, garbage included
+  std::uint64_t bytes_held = 0;     // files of deleted checkpoints that must stay for now
+  std::uint64_t garbage_files = 0;  // left by saves that died
+};
+
+struct ImportOptions {
+  std::string run;  // empty: the name in the file, or the file's stem
+};
+
+// Thread-safe. Copies of nothing: a Store is movable only. Several Stores, also in other
+// processes, may use one directory at the same time.
+class Store {
+ public:
+  struct Impl;
+  // Makes the directory (its parent must exist) and an empty store in it. Durable on return.
+  // Error(already_exists) where a store is; Error(invalid_argument) where the directory has other
+  // things in it.
+  static Store create(const std::filesystem::path& path, const StoreOptions& options = {});
+  // Opens without repairing anything. Error(not_found) names the commands that make a store or
+  // find one; Error(newer_format).
+  static Store open(const std::filesystem::path& path, const StoreOptions& options = {});
+  static Store open_or_create(const std::filesystem::path& path, const StoreOptions& options = {});
+  // Whether a store is there.
+  static bool exists(const std::filesystem::path& path, FileSystem& fs);
+
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  const std::filesystem::path& path() const;
+  Uuid uuid() const;
+
+  // Starts a new run; its record is durable on return. Error(already_exists) when the name is
+  // taken, naming three ways on; nothing is written then.
+  Run create_run(const RunOptions& options);
+  // Opens a new attempt on an existing run, by name or id prefix, that continues from the newest
+  // undamaged finite checkpoint of the current line (or from `from`). Error(not_found),
+  // Error(locked) when a living process holds the run.
+  Run resume_run(std::string_view name_or_id, const std::optional<Address>& from = std::nullopt);
+  // NAME when it is free, else NAME-2, NAME-3, ...
+  std::string free_run_name(std::string_view name) const;
+
+  // All runs, by creation. A run whose process is gone is shown as interrupted.
+  std::vector<RunRecord> runs() const;
+  // By name, or by a prefix of the id (at least four digits). Error(not_found) lists near names.
+  RunRecord run(std::string_view name_or_id) const;
+  // All live checkpoints of a run in commit order, superseded ones included.
+  std::vector<CheckpointRecord> checkpoints(const Uuid& run) const;
+  // The checkpoint that an address means.
+  CheckpointRecord find(const Address& address) const;
+
+  // Opens a checkpoint with all packs it needs. Error(not_found) "(pruned)" when it is gone.
+  Checkpoint open_checkpoint(const CheckpointRecord& checkpoint) const;
+
+  // Takes checkpoints away, or a whole run with its record; frees what nothing else needs and
+  // returns the bytes freed. remove_run: Error(locked) while a process holds the run.
+  std::uint64_t remove_checkpoints(std::span<const Uuid> checkpoints);
+  std::uint64_t remove_run(std::string_view name_or_id);
+
+  // What prune would do. `runs` empty: every run.
+  PrunePlan plan_prune(const KeepPolicy& policy, std::span<const std::string> runs = {}) const;
+  // Does it, and returns the plan that was carried out: decided anew under the store's lock.
+  PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {});
+
+  VerifyReport verify(const VerifyOptions& options = {}) const;
+
+  // Takes a standalone file into the store as a checkpoint of a run (made when absent). The file
+  // stays.
+  CheckpointRecord import_file(const std::filesystem::path& file, const ImportOptions& options);
+
+  struct RebuildReport {
+    std::uint64_t runs = 0, checkpoints = 0, chunks = 0;
+  };
+  // Makes the index anew from packs and journals.
+  RebuildReport rebuild_index();
+
+ private:
+  explicit Store(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace ckp

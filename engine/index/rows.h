@@ -1,0 +1,116 @@
+// How the index's rows are encoded, and the checks that every row carries.
+//
+// Value on disk = payload, XXH3-64 over (table number, key length, key, payload). A table's row in
+// `meta` keeps its row count and the wrapping sum of its rows' checksums, updated in the
+// transaction that changes the table: a damaged page that hides rows changes the sum. Keys come
+// from uuids, names and commit numbers alone, so that a rebuilt index equals one that grew.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ckp/digest.h"
+#include "ckp/records.h"
+#include "ckp/uuid.h"
+#include "index/index.h"
+#include "index/tables.h"
+
+namespace ckp {
+
+constexpr std::uint32_t index_schema = 1;
+
+using Bytes = std::vector<std::byte>;
+
+namespace row_key {
+Bytes store();                          // meta
+Bytes sums(Table table);                // meta
+Bytes run(const Uuid& run);             // runs
+Bytes run_name(std::string_view name);  // run_names: what all keys of a name begin with
+Bytes run_name(std::string_view name, const Uuid& run);
+Bytes run_checkpoints(const Uuid& run);  // checkpoints: what all of a run begin with
+Bytes checkpoint(const Uuid& run, std::uint64_t commit, const Uuid& checkpoint);
+Bytes checkpoint_id(const Uuid& checkpoint);  // checkpoint_ids
+Bytes content(const Digest& content_id);      // chunks: what all of a content id begin with
+Bytes chunk(const Digest& content_id, const format::ChunkAddress& address);
+Bytes pack(const Uuid& pack);  // pack_chunks: what all of a pack begin with
+Bytes pack_chunk(const format::ChunkAddress& address);
+}  // namespace row_key
+
+// Which store this index belongs to.
+struct StoreRow {
+  std::uint32_t schema = index_schema;
+  Uuid store;
+};
+Bytes encode(const StoreRow& row);
+StoreRow decode_store_row(BytesView payload);
+
+// Where a checkpoint's record is.
+struct CheckpointPlace {
+  Uuid run;
+  std::uint64_t commit = 0;
+  friend bool operator==(const CheckpointPlace&, const CheckpointPlace&) = default;
+};
+Bytes encode(const CheckpointPlace& place);
+CheckpointPlace decode_checkpoint_place(BytesView payload);
+
+Bytes encode(const RunRecord& run);
+RunRecord decode_run(BytesView payload);
+Bytes encode(const CheckpointRecord& checkpoint);
+CheckpointRecord decode_checkpoint(BytesView payload);
+
+// A chunk row's payload; the rest of the row is in the key.
+Bytes encode(const ChunkRow& row);
+ChunkRow decode_chunk(BytesView key, BytesView payload);
+Bytes encode_content_id(const Digest& content_id);
+Digest decode_content_id(BytesView payload);
+// The number at the end of a pack_chunks key.
+std::uint32_t chunk_number_of(BytesView pack_chunk_key);
+// The uuid at the end of a run_names key.
+Uuid run_of_name_key(BytesView key);
+
+// Reads rows and checks them. Payloads live as long as the transaction's bytes.
+class RowReader {
+ public:
+  explicit RowReader(TableReader& tables) : tables_(tables) {}
+  std::optional<BytesView> get(Table table, BytesView key);
+  using Visit = std::function<bool(BytesView key, BytesView payload)>;
+  // Rows whose key begins with `prefix`, in key order, until `visit` says false.
+  void scan_prefix(Table table, BytesView prefix, const Visit& visit);
+
+ private:
+  TableReader& tables_;
+};
+
+// Count of rows, and the wrapping sum of their checksums.
+struct TableSums {
+  std::uint64_t count = 0;
+  std::uint64_t sum = 0;
+  void add(std::uint64_t checksum) { ++count, sum += checksum; }
+  void remove(std::uint64_t checksum) { --count, sum -= checksum; }
+  friend bool operator==(const TableSums&, const TableSums&) = default;
+};
+
+// All zero when the table has no row of sums yet.
+TableSums read_sums(RowReader& rows, Table table);
+
+// Changes rows and keeps the sums. `finish` writes the sums; call it last.
+class RowWriter : public RowReader {
+ public:
+  explicit RowWriter(TableWriter& tables) : RowReader(tables), tables_(tables) {}
+  void put(Table table, BytesView key, BytesView payload);
+  bool erase(Table table, BytesView key);  // false when absent
+  void finish();
+
+ private:
+  TableSums& sums(Table table);
+  TableWriter& tables_;
+  std::array<std::optional<TableSums>, table_count> sums_;
+};
+
+// The checksum at the end of a stored value, compared with what it should be. Error(corrupt).
+std::uint64_t check_row(Table table, BytesView key, BytesView value);
+
+}  // namespace ckp

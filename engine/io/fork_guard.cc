@@ -1,0 +1,69 @@
+#include "io/fork_guard.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+namespace ckp {
+namespace {
+
+// Never destroyed, so that files may outlive every static destructor.
+constinit std::mutex mutex;
+constinit ForkGuarded* first = nullptr;
+constinit bool installed = false;
+
+}  // namespace
+
+struct ForkGuardList {
+  static void prepare() { mutex.lock(); }
+  static void parent() { mutex.unlock(); }
+  static void child() {
+    for (ForkGuarded* entry = first; entry != nullptr;) {
+      ForkGuarded* next = entry->next_;
+      entry->abandon_in_child();
+      entry->abandoned_ = true;
+      entry->enrolled_ = false;
+      entry->previous_ = entry->next_ = nullptr;
+      entry = next;
+    }
+    first = nullptr;
+    mutex.unlock();
+  }
+  static void install() {
+    if (installed) return;
+    const int error = pthread_atfork(prepare, parent, child);
+    if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_atfork");
+    installed = true;
+  }
+};
+
+ForkGuarded::Section::Section() { mutex.lock(); }
+ForkGuarded::Section::~Section() { mutex.unlock(); }
+
+void ForkGuarded::enrol(const Section&) {
+  if (enrolled_) return;
+  ForkGuardList::install();
+  next_ = first;
+  if (first != nullptr) first->previous_ = this;
+  first = this;
+  enrolled_ = true;
+  owner_ = ::getpid();
+}
+
+void ForkGuarded::withdraw(const Section&) {
+  if (!enrolled_) return;
+  (previous_ != nullptr ? previous_->next_ : first) = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+  previous_ = next_ = nullptr;
+  enrolled_ = false;
+}
+
+// The process id is compared as well for children made by a bare clone(), which runs no handlers.
+bool ForkGuarded::in_forked_child() const {
+  return abandoned_ || (enrolled_ && owner_ != ::getpid());
+}
+
+}  // namespace ckp

@@ -1,0 +1,44 @@
+#include "io/host.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fstream>
+
+#include "ckp/error.h"
+
+namespace ckp {
+
+Uuid random_uuid() {
+  Uuid uuid;
+  // Up to 256 bytes come in one piece.
+  ssize_t got = 0;
+  do {
+    got = ::getrandom(uuid.bytes.data(), uuid.bytes.size(), 0);
+  } while (got < 0 && errno == EINTR);
+  if (got != static_cast<ssize_t>(uuid.bytes.size())) {
+    throw Error(ErrorCode::io, "cannot get random bytes for a new id from the kernel (getrandom)");
+  }
+  return uuid;
+}
+
+Uuid boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string text;
+  std::getline(file, text);
+  std::erase(text, '-');
+  return Uuid::from_hex(text).value_or(Uuid{});
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return std::string(name.data()).substr(0, 63);
+}
+
+std::uint32_t process_id() { return static_cast<std::uint32_t>(::getpid()); }
+
+}  // namespace ckp

@@ -1,0 +1,100 @@
+// A part of a training state: something with state of its own that a resume must bring back. Derive
+// from Part for what the library does not know (see Sampler and Progress for examples).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckp/format/manifest.h"
+#include "ckp/state_dict.h"
+
+namespace at {
+class Tensor;
+}
+namespace c10 {
+struct Device;
+}
+
+namespace ckp::libtorch {
+
+class HostCopies;
+class ParameterNames;
+class RestorePlan;
+
+// Where a part puts its state. Names and paths are relative to the part: tensor("exp_avg", t) of
+// the part "optimizer" becomes "optimizer/exp_avg".
+class PartWriter {
+ public:
+  PartWriter(StateDict& state, HostCopies& copies, const ParameterNames& parameters,
+             std::string part)
+      : state_(state), copies_(copies), parameters_(parameters), part_(std::move(part)) {}
+
+  const std::string& part() const { return part_; }
+  // `check_finite = false` for state where NaN and infinity are legitimate.
+  void tensor(std::string_view name, const at::Tensor& tensor, bool check_finite = true);
+  // An empty path means the part as a whole: then it is that one value.
+  void value(std::string_view path, Value value);
+  // What the models of the state call their parameters.
+  const ParameterNames& parameters() const { return parameters_; }
+
+ private:
+  StateDict& state_;
+  HostCopies& copies_;
+  const ParameterNames& parameters_;
+  std::string part_;
+};
+
+// What a part finds in the checkpoint, and where it says what it wants of it. Nothing of the caller
+// changes while parts check: tensors are filled and on_restore functions run after the last check.
+class PartReader {
+ public:
+  PartReader(RestorePlan& plan, std::string part) : plan_(plan), part_(std::move(part)) {}
+
+  const std::string& part() const { return part_; }
+
+  // Tensors: names that the checkpoint has below this part, and the description of one, or nullptr.
+  std::vector<std::string> names() const;
+  const format::TensorEntry* find(std::string_view name) const;
+  // Fills `target` (of any device and strides) in place. A missing tensor, another shape or another
+  // dtype is a problem that stops the restore as a whole before it changes anything.
+  void tensor(std::string_view name, const at::Tensor& target);
+  // The same, but a missing tensor is only reported. Returns whether it is there.
+  bool optional_tensor(std::string_view name, const at::Tensor& target);
+  // A new tensor, filled by the time that on_restore runs: dtype and shape as stored, and the
+  // strides too where they leave no gaps.
+  at::Tensor new_tensor(std::string_view name, const c10::Device& device);
+  // Says that this tensor is left out on purpose: the report names it as ignored.
+  void ignore(std::string_view name);
+
+  // Values: the one at a path; an empty path means the part as a whole. Error(mismatch) when
+  // absent.
+  const Value& value(std::string_view path) const;
+  const Value* find_value(std::string_view path) const;
+
+  // What the models of the state call their parameters.
+  const ParameterNames& parameters() const;
+
+  // Notes something that does not fit. The restore stops after all parts have checked, with every
+  // problem named. `what` starts with the name of the object: "optimizer: 2 groups here, ...".
+  void mismatch(std::string what);
+  // Runs once everything is checked and loaded. It must not fail.
+  void on_restore(std::function<void()> action);
+
+ private:
+  RestorePlan& plan_;
+  std::string part_;
+};
+
+class Part {
+ public:
+  virtual ~Part() = default;
+  // Describes the state. Tensors are not copied: they stay unchanged until the save has returned.
+  virtual void save(PartWriter& out) const = 0;
+  // Compares the checkpoint with this object and asks for what it needs, without changing
+  // anything: changes go into on_restore. Throws Error(mismatch) where it cannot go on checking.
+  virtual void check(PartReader& in) = 0;
+};
+
+}  // namespace ckp::libtorch

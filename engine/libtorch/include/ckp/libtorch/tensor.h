@@ -1,0 +1,59 @@
+// Between LibTorch's tensors and the engine's. Bytes are never converted on the way: NaN payloads,
+// negative zeros, strides, shared storages, and the conj and neg bits come back as they were.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ckp/dtype.h"
+#include "ckp/load.h"
+#include "ckp/state_dict.h"
+
+namespace ckp::libtorch {
+
+// The engine's number of a LibTorch dtype, and back. Nothing where the other side has no such type:
+// quantized types here, float8 and uint16..64 in a LibTorch that is older than they are.
+std::optional<DType> to_dtype(at::ScalarType type);
+std::optional<at::ScalarType> to_scalar_type(DType dtype);
+
+// "shape [4, 8] float32", as messages say it.
+std::string describe(const at::Tensor& tensor);
+
+// Error(unsupported) for sparse, quantized, nested and meta tensors, Error(invalid_argument) for an
+// undefined one; the message starts with `name`.
+void check_dense(std::string_view name, const at::Tensor& tensor);
+
+// Copies of storages that are not in host memory, one per storage, so that what shares a storage on
+// the device shares it in the checkpoint.
+class HostCopies {
+ public:
+  // All bytes of the tensor's storage: itself when it is in host memory.
+  at::Storage host_storage(const at::Tensor& tensor);
+
+ private:
+  std::map<const void*, at::Storage> copies_;  // by the device's storage
+};
+
+// The tensor as the engine saves it. The view keeps the memory alive, not its content: leave the
+// tensor unchanged until the save has returned. `name` is for messages.
+// Errors as check_dense, and Error(unsupported) for dtypes that the format lacks.
+TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies);
+
+// Adds one tensor to a state dict.
+void add_tensor(StateDict& state, std::string name, const at::Tensor& tensor);
+
+// The memory of a dense tensor on the CPU as the engine loads into it.
+TensorTarget tensor_target(std::string name, const at::Tensor& tensor);
+
+// Makes new tensors from a checkpoint, on the CPU, exactly as they were saved: strides, shared
+// storages, conj and neg bits, requires_grad. read_tensors takes every tensor whose name starts
+// with `prefix`, under its full name. Error(not_found), Error(corrupt), Error(unsupported).
+at::Tensor read_tensor(const Checkpoint& checkpoint, std::string_view name);
+std::map<std::string, at::Tensor> read_tensors(const Checkpoint& checkpoint,
+                                               std::string_view prefix = {});
+
+}  // namespace ckp::libtorch

@@ -1,0 +1,87 @@
+// Everything that a resume must bring back, described once:
+//
+//   ckp::libtorch::TrainingState state;
+//   state.model("model", net).optimizer("optimizer", adamw).scheduler("scheduler", step_lr)
+//       .part("sampler", sampler).part("progress", progress).random_state("random");
+//   run.save(state.state_dict(), {.epoch = 3, .step = 1200});
+//   state.restore(checkpoint);
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ckp/libtorch/part.h"
+#include "ckp/libtorch/restore_report.h"
+#include "ckp/load.h"
+#include "ckp/state_dict.h"
+
+namespace torch {
+namespace nn {
+class Module;
+}
+namespace optim {
+class Optimizer;
+class StepLR;
+}  // namespace optim
+}  // namespace torch
+
+namespace ckp::libtorch {
+
+struct Progress;
+
+// Refers to the caller's objects, which must outlive it; owns none of them. Copies refer to the
+// same objects. One thread at a time, and not while a training step runs. A part's name is the
+// first segment of the names in the checkpoint: not empty, no slash, unique;
+// Error(invalid_argument) otherwise.
+class TrainingState {
+ public:
+  // Parameters and buffers, under the names of named_parameters() and named_buffers().
+  TrainingState& model(const std::string& name, torch::nn::Module& module);
+  // The same for a holder such as `Net net;` of TORCH_MODULE(Net), or a std::shared_ptr.
+  template <class Holder>
+  requires requires(Holder& holder) { *holder; }
+  TrainingState& model(const std::string& name, Holder& holder) {
+    return model(name, static_cast<torch::nn::Module&>(*holder));
+  }
+  // SGD, Adam, AdamW, RMSprop or Adagrad: the options of each group, and each parameter's state
+  // under the name that a model of this TrainingState has for it. Saving or restoring throws
+  // Error(invalid_argument) when no model has it, Error(unsupported) for other optimizers. Groups
+  // must hold the same parameters as those saved, in any order.
+  TrainingState& optimizer(const std::string& name, torch::optim::Optimizer& optimizer);
+  // The count of its steps. The learning rates are options of the optimizer, which must be in the
+  // state, too; step size and gamma are the caller's to give again.
+  TrainingState& scheduler(const std::string& name, torch::optim::StepLR& scheduler);
+  // The default generators: the CPU's and every GPU's.
+  TrainingState& random_state(const std::string& name);
+  TrainingState& progress(const std::string& name, Progress& progress);
+  // One plain value: configuration, history, a best score.
+  TrainingState& value(const std::string& name, Value& value);
+  // Anything else. See part.h.
+  TrainingState& part(const std::string& name, Part& part);
+
+  // The state as the engine saves it: views of the live memory. Save it before training goes on.
+  StateDict state_dict() const;
+
+  // Restores every part in place. All names, shapes, dtypes and groups are checked first:
+  // Error(mismatch) names everything that does not fit, and nothing has changed then.
+  // Error(corrupt) when the bytes are damaged; tensors of models may hold anything then, and
+  // other parts are as they were.
+  RestoreReport restore(const Checkpoint& checkpoint, const RestoreOptions& options = {}) const;
+
+ private:
+  struct Entry {
+    std::string name;
+    std::shared_ptr<Part> part;
+    const torch::nn::Module* module = nullptr;  // of a model
+  };
+  TrainingState& add(const std::string& name, std::shared_ptr<Part> part,
+                     const torch::nn::Module* module = nullptr);
+  ParameterNames parameter_names() const;
+
+  std::vector<Entry> entries_;
+};
+
+}  // namespace ckp::libtorch

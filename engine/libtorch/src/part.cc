@@ -1,0 +1,110 @@
+#include "ckp/libtorch/part.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "ckp/error.h"
+#include "ckp/libtorch/tensor.h"
+#include "restore_plan.h"
+
+namespace ckp::libtorch {
+namespace {
+
+std::string join(const std::string& part, std::string_view name) {
+  return name.empty() ? part : fmt::format("{}/{}", part, name);
+}
+
+// Whether these shape and strides touch every element between the first and the last exactly once.
+bool leaves_no_gaps(const format::TensorEntry& entry) {
+  std::int64_t span = 1, count = 1;
+  for (std::size_t i = 0; i < entry.shape.size(); ++i) {
+    span += (entry.shape[i] - 1) * entry.strides[i];
+    count *= entry.shape[i];
+  }
+  return count > 0 && span == count;
+}
+
+}  // namespace
+
+void PartWriter::tensor(std::string_view name, const at::Tensor& tensor, bool check_finite) {
+  std::string full = join(part_, name);
+  TensorView view = tensor_view(full, tensor, copies_);
+  view.check_finite = check_finite;
+  state_.add(std::move(full), std::move(view));
+}
+
+void PartWriter::value(std::string_view path, Value value) {
+  state_.set(join(part_, path), std::move(value));
+}
+
+std::vector<std::string> PartReader::names() const {
+  std::vector<std::string> names;
+  for (const format::TensorEntry& entry : plan_.tensors_of(part_)) {
+    names.push_back(entry.name.substr(part_.size() + 1));
+  }
+  return names;
+}
+
+const format::TensorEntry* PartReader::find(std::string_view name) const {
+  return plan_.checkpoint().manifest().find(join(part_, name));
+}
+
+void PartReader::tensor(std::string_view name, const at::Tensor& target) {
+  plan_.require(part_, join(part_, name), target);
+}
+
+bool PartReader::optional_tensor(std::string_view name, const at::Tensor& target) {
+  if (find(name) == nullptr) {
+    plan_.note_missing(join(part_, name));
+    return false;
+  }
+  plan_.fill(part_, join(part_, name), target);
+  return true;
+}
+
+at::Tensor PartReader::new_tensor(std::string_view name, const c10::Device& device) {
+  const format::TensorEntry* entry = find(name);
+  if (entry == nullptr) {
+    throw Error(ErrorCode::mismatch,
+                fmt::format("{}: not in the checkpoint; nothing was changed", join(part_, name)));
+  }
+  auto type = to_scalar_type(entry->dtype);
+  if (!type) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: the checkpoint has {}, which this LibTorch does not know; nothing "
+                            "was changed",
+                            entry->name, to_string(entry->dtype)));
+  }
+  auto options = at::TensorOptions(device).dtype(*type);
+  at::Tensor tensor = leaves_no_gaps(*entry)
+                          ? at::empty_strided(entry->shape, entry->strides, options)
+                          : at::empty(entry->shape, options);
+  plan_.fill(part_, entry->name, tensor);
+  return tensor;
+}
+
+void PartReader::ignore(std::string_view name) { plan_.ignore(join(part_, name)); }
+
+const Value* PartReader::find_value(std::string_view path) const {
+  const Value::Map& values = plan_.checkpoint().values();
+  auto place = values.find(part_);
+  if (place == values.end()) return nullptr;
+  if (path.empty()) return &place->second;
+  const Value::Map* below = place->second.get_if<Value::Map>();
+  return below == nullptr ? nullptr : ckp::find_value(*below, path);
+}
+
+const Value& PartReader::value(std::string_view path) const {
+  if (const Value* value = find_value(path)) return *value;
+  throw Error(
+      ErrorCode::mismatch,
+      fmt::format("{}: the checkpoint has no such value; nothing was changed", join(part_, path)));
+}
+
+const ParameterNames& PartReader::parameters() const { return plan_.parameters(); }
+
+void PartReader::mismatch(std::string what) { plan_.problem(std::move(what)); }
+
+void PartReader::on_restore(std::function<void()> action) { plan_.on_restore(std::move(action)); }
+
+}  // namespace ckp::libtorch

@@ -1,0 +1,190 @@
+#include "restore_plan.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ckp/error.h"
+#include "ckp/libtorch/tensor.h"
+#include "closest_name.h"
+
+namespace ckp::libtorch {
+namespace {
+
+using format::TensorEntry;
+constexpr unsigned kLazyBits = format::tensor_flag::conjugate | format::tensor_flag::negative;
+constexpr std::size_t kProblemsShown = 10;
+
+std::string describe(const TensorEntry& entry) {
+  return fmt::format("shape [{}] {}", fmt::join(entry.shape, ", "), to_string(entry.dtype));
+}
+
+unsigned lazy_bits(const at::Tensor& tensor) {
+  return (tensor.is_conj() ? format::tensor_flag::conjugate : 0u) |
+         (tensor.is_neg() ? format::tensor_flag::negative : 0u);
+}
+
+bool fits(const TensorEntry& entry, const at::Tensor& target) {
+  return to_dtype(target.scalar_type()) == entry.dtype && target.sizes().vec() == entry.shape;
+}
+
+bool same_view(const TensorEntry& a, const TensorEntry& b) {
+  return a.storage == b.storage && a.storage_offset == b.storage_offset && a.strides == b.strides;
+}
+
+std::string first_segment(const std::string& name) { return name.substr(0, name.find('/')); }
+
+}  // namespace
+
+std::span<const TensorEntry> RestorePlan::tensors_of(const std::string& part) const {
+  const auto& all = checkpoint_.manifest().tensors;  // sorted by name
+  const std::string prefix = part + "/";
+  auto first = std::lower_bound(
+      all.begin(), all.end(), prefix,
+      [](const TensorEntry& entry, const std::string& name) { return entry.name < name; });
+  auto last = std::find_if(
+      first, all.end(), [&](const TensorEntry& entry) { return !entry.name.starts_with(prefix); });
+  return {first, last};
+}
+
+std::vector<std::string> RestorePlan::names_of(const std::string& part) const {
+  std::vector<std::string> names;
+  for (const TensorEntry& entry : tensors_of(part)) names.push_back(entry.name);
+  return names;
+}
+
+bool RestorePlan::has_part(const std::string& part) const {
+  return !tensors_of(part).empty() || checkpoint_.values().contains(part);
+}
+
+std::string RestorePlan::absent(const std::string& part, const std::string& name) const {
+  std::string closest = closest_name(name, names_of(part));
+  if (closest.empty()) return fmt::format("{}: not in the checkpoint", name);
+  return fmt::format("{}: not in the checkpoint; the closest name there is {}", name, closest);
+}
+
+void RestorePlan::require(const std::string& part, const std::string& name,
+                          const at::Tensor& target) {
+  if (checkpoint_.manifest().find(name) != nullptr) {
+    fill(part, name, target);
+  } else {
+    note_missing(name);
+    absent_.emplace_back(part, name);
+  }
+}
+
+void RestorePlan::fill(const std::string& part, const std::string& name, const at::Tensor& target) {
+  const TensorEntry& entry = *checkpoint_.manifest().find(name);
+  check_dense(name, target);
+  asked_.insert(name);
+  if (!fits(entry, target)) {
+    problem(fmt::format("{}: the {} has {}, the checkpoint has {}", name, part,
+                        libtorch::describe(target), describe(entry)));
+    return;
+  }
+  if (target.numel() == 0) return;
+  Place place{target.storage().unsafeGetStorageImpl(), entry.dtype, target.sizes().vec(),
+              target.strides().vec()};
+  std::get<2>(place).push_back(target.storage_offset());
+  auto [known, made] = places_.try_emplace(std::move(place), name);
+  if (made) {
+    schedule(entry, target);
+  } else {
+    check_tied(name, known->second);
+  }
+}
+
+// Two names for one memory: the checkpoint must have the same bytes for both.
+void RestorePlan::check_tied(const std::string& name, const std::string& first) {
+  const auto& manifest = checkpoint_.manifest();
+  if (same_view(*manifest.find(name), *manifest.find(first))) return;
+  if (checkpoint_.read(name) == checkpoint_.read(first)) return;
+  problem(
+      fmt::format("{}: shares its memory with {} here, but the checkpoint has different "
+                  "values for them",
+                  name, first));
+}
+
+void RestorePlan::schedule(const TensorEntry& entry, const at::Tensor& target) {
+  const unsigned stored_bits = entry.flags & kLazyBits;
+  if (target.device().is_cpu() && lazy_bits(target) == stored_bits) {
+    targets_.push_back(tensor_target(entry.name, target));
+    held_.push_back(target);
+    return;
+  }
+  at::Tensor host = at::empty(target.sizes(),
+                              target.options().device(at::kCPU).requires_grad(false).memory_format(
+                                  at::MemoryFormat::Contiguous));
+  targets_.push_back(tensor_target(entry.name, host));
+  staged_.push_back({host, target, static_cast<std::uint16_t>(stored_bits)});
+}
+
+void RestorePlan::missing_part(const std::string& part, bool strict) {
+  note_missing(part);
+  if (!strict) return;
+  std::set<std::string> there;
+  for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
+    there.insert(first_segment(entry.name));
+  }
+  for (const auto& [name, value] : checkpoint_.values()) there.insert(name);
+  problem(fmt::format("{}: the checkpoint has no such part; it has: {}", part,
+                      there.empty() ? "nothing" : fmt::format("{}", fmt::join(there, ", "))));
+}
+
+void RestorePlan::check_all(std::span<const std::string> parts, bool strict) {
+  if (strict) {
+    for (const auto& [part, name] : absent_) problem(absent(part, name));
+    for (const std::string& part : parts) {
+      for (const TensorEntry& entry : tensors_of(part)) {
+        if (asked_.contains(entry.name) || left_out_.contains(entry.name)) continue;
+        problem(fmt::format("{}: in the checkpoint ({}), but not in the {}", entry.name,
+                            describe(entry), part));
+      }
+    }
+  }
+  if (problems_.empty()) return;
+  if (problems_.size() == 1) {
+    throw Error(ErrorCode::mismatch, problems_[0] + "; nothing was changed");
+  }
+  std::string text = fmt::format("{}: {} things do not fit; nothing was changed",
+                                 checkpoint_.name(), problems_.size());
+  for (std::size_t i = 0; i < std::min(problems_.size(), kProblemsShown); ++i) {
+    text += "\n  " + problems_[i];
+  }
+  if (problems_.size() > kProblemsShown) {
+    text += fmt::format("\n  and {} more", problems_.size() - kProblemsShown);
+  }
+  throw Error(ErrorCode::mismatch, text);
+}
+
+RestoreReport RestorePlan::carry_out(std::span<const std::string> parts,
+                                     const LoadOptions& options) {
+  checkpoint_.load(targets_, options);
+  for (Staged& staged : staged_) {
+    if (staged.flags & format::tensor_flag::conjugate) staged.host._set_conj(true);
+    if (staged.flags & format::tensor_flag::negative) staged.host._set_neg(true);
+    staged.target.detach().copy_(staged.host);
+  }
+  for (auto& action : actions_) action();
+  return report(parts);
+}
+
+RestoreReport RestorePlan::report(std::span<const std::string> parts) const {
+  RestoreReport report;
+  report.restored.assign(asked_.begin(), asked_.end());
+  for (const std::string& part : parts) {
+    if (tensors_of(part).empty() && has_part(part)) report.restored.push_back(part);
+  }
+  report.missing = missing_;
+  for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
+    if (!asked_.contains(entry.name)) report.ignored.push_back(entry.name);
+  }
+  for (const auto& [name, value] : checkpoint_.values()) {
+    bool wanted = std::find(parts.begin(), parts.end(), name) != parts.end();
+    if (!wanted && tensors_of(name).empty()) report.ignored.push_back(name);
+  }
+  return report;
+}
+
+}  // namespace ckp::libtorch

@@ -1,0 +1,79 @@
+// One restore: what the parts asked for, what did not fit, and the carrying out when all fits.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "ckp/libtorch/parameter_names.h"
+#include "ckp/libtorch/restore_report.h"
+#include "ckp/load.h"
+
+namespace ckp::libtorch {
+
+class RestorePlan {
+ public:
+  RestorePlan(const Checkpoint& checkpoint, const ParameterNames& parameters)
+      : checkpoint_(checkpoint), parameters_(parameters) {}
+
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const ParameterNames& parameters() const { return parameters_; }
+
+  // Whether the checkpoint has anything of a part.
+  bool has_part(const std::string& part) const;
+  // The tensors below a part.
+  std::span<const format::TensorEntry> tensors_of(const std::string& part) const;
+  std::vector<std::string> names_of(const std::string& part) const;
+
+  // Asks for a tensor of the checkpoint, by its full name.
+  void fill(const std::string& part, const std::string& name, const at::Tensor& target);
+  void require(const std::string& part, const std::string& name, const at::Tensor& target);
+  void note_missing(const std::string& name) { missing_.push_back(name); }
+  void ignore(const std::string& name) { left_out_.insert(name); }
+  void problem(std::string text) { problems_.push_back(std::move(text)); }
+  void on_restore(std::function<void()> action) { actions_.push_back(std::move(action)); }
+
+  // A part of the state that the checkpoint does not have.
+  void missing_part(const std::string& part, bool strict);
+  // Ends the first phase: throws Error(mismatch) with every problem. `parts`: those of the state.
+  void check_all(std::span<const std::string> parts, bool strict);
+  // The second phase.
+  RestoreReport carry_out(std::span<const std::string> parts, const LoadOptions& options);
+
+ private:
+  // Where a target's elements are: equal for tied tensors.
+  using Place =
+      std::tuple<const void*, DType, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+  struct Staged {
+    at::Tensor host;
+    at::Tensor target;
+    std::uint16_t flags = 0;
+  };
+
+  void schedule(const format::TensorEntry& entry, const at::Tensor& target);
+  void check_tied(const std::string& name, const std::string& first);
+  std::string absent(const std::string& part, const std::string& name) const;
+  RestoreReport report(std::span<const std::string> parts) const;
+
+  const Checkpoint& checkpoint_;
+  const ParameterNames& parameters_;
+  std::set<std::string, std::less<>> asked_;     // full names that are there and wanted
+  std::set<std::string, std::less<>> left_out_;  // there, not wanted, and that is fine
+  std::vector<std::string> missing_;
+  std::vector<std::pair<std::string, std::string>> absent_;  // part and name of what must not miss
+  std::vector<std::string> problems_;
+  std::map<Place, std::string> places_;
+  std::vector<TensorTarget> targets_;
+  std::vector<at::Tensor> held_;  // keeps what targets_ point into alive
+  std::vector<Staged> staged_;
+  std::vector<std::function<void()>> actions_;
+};
+
+}  // namespace ckp::libtorch

@@ -1,0 +1,160 @@
+#include "ckp/libtorch/tensor.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cstring>
+#include <memory>
+
+#include "ckp/error.h"
+#include "ckp/format/manifest.h"
+
+namespace ckp::libtorch {
+namespace {
+
+namespace tensor_flag = format::tensor_flag;
+
+// What the format has no words for yet, or nullptr.
+const char* unsupported_kind(const at::Tensor& tensor) {
+  if (tensor.is_meta()) return "a meta tensor without data";
+  if (tensor.is_nested()) return "a nested tensor";
+  if (tensor.is_quantized()) return "a quantized tensor";
+  if (tensor.is_sparse() || tensor.is_sparse_csr()) return "a sparse tensor";
+  if (tensor.layout() != at::kStrided) return "not a dense tensor";
+  return nullptr;
+}
+
+std::uint16_t flags_of(const at::Tensor& tensor) {
+  unsigned flags = 0;
+  if (tensor.is_conj()) flags |= tensor_flag::conjugate;
+  if (tensor.is_neg()) flags |= tensor_flag::negative;
+  if (tensor.requires_grad()) flags |= tensor_flag::requires_grad;
+  return static_cast<std::uint16_t>(flags);
+}
+
+// The storage's bytes as a one-dimensional tensor on its own device.
+at::Tensor bytes_of(const at::Tensor& tensor) {
+  auto size = static_cast<std::int64_t>(tensor.storage().nbytes());
+  return at::empty({0}, tensor.options().dtype(at::kByte).requires_grad(false))
+      .set_(tensor.storage(), 0, {size}, {1});
+}
+
+at::Storage storage_from(const std::vector<std::byte>& bytes) {
+  auto tensor = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
+  if (!bytes.empty()) std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+  return tensor.storage();
+}
+
+at::Tensor make_tensor(const format::TensorEntry& entry, const at::Storage& storage) {
+  auto type = to_scalar_type(entry.dtype);
+  if (!type) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: the checkpoint has {}, which this LibTorch does not know; use a "
+                            "newer one, or read the bytes with ckp::Checkpoint::read",
+                            entry.name, to_string(entry.dtype)));
+  }
+  auto tensor =
+      at::empty({0}, *type).set_(storage, entry.storage_offset, entry.shape, entry.strides);
+  if (entry.flags & tensor_flag::conjugate) tensor._set_conj(true);
+  if (entry.flags & tensor_flag::negative) tensor._set_neg(true);
+  if (entry.flags & tensor_flag::requires_grad) tensor.set_requires_grad(true);
+  return tensor;
+}
+
+}  // namespace
+
+std::string describe(const at::Tensor& tensor) {
+  auto dtype = to_dtype(tensor.scalar_type());
+  return fmt::format("shape [{}] {}", fmt::join(tensor.sizes(), ", "),
+                     dtype ? to_string(*dtype) : c10::toString(tensor.scalar_type()));
+}
+
+at::Storage HostCopies::host_storage(const at::Tensor& tensor) {
+  if (tensor.device().is_cpu()) return tensor.storage();
+  const void* key = tensor.storage().unsafeGetStorageImpl();
+  auto place = copies_.find(key);
+  if (place == copies_.end()) {
+    place = copies_.emplace(key, bytes_of(tensor).to(at::kCPU).storage()).first;
+  }
+  return place->second;
+}
+
+void check_dense(std::string_view name, const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: the tensor is undefined", name));
+  }
+  if (const char* kind = unsupported_kind(tensor)) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: {} cannot be saved or restored yet; use the dense tensors that it "
+                            "is made of",
+                            name, kind));
+  }
+}
+
+TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies) {
+  check_dense(name, tensor);
+  auto dtype = to_dtype(tensor.scalar_type());
+  if (!dtype) {
+    throw Error(ErrorCode::unsupported, fmt::format("{}: dtype {} cannot be saved", name,
+                                                    c10::toString(tensor.scalar_type())));
+  }
+  auto storage = std::make_shared<at::Storage>(copies.host_storage(tensor));
+  TensorView view;
+  view.dtype = *dtype;
+  view.shape = tensor.sizes().vec();
+  view.strides = tensor.strides().vec();
+  view.storage_offset = tensor.storage_offset();
+  view.storage = storage->data_ptr().get();
+  view.storage_size = storage->nbytes();
+  view.flags = flags_of(tensor);
+  view.owner = storage;
+  return view;
+}
+
+void add_tensor(StateDict& state, std::string name, const at::Tensor& tensor) {
+  HostCopies copies;
+  TensorView view = tensor_view(name, tensor, copies);
+  state.add(std::move(name), std::move(view));
+}
+
+TensorTarget tensor_target(std::string name, const at::Tensor& tensor) {
+  check_dense(name, tensor);
+  auto dtype = to_dtype(tensor.scalar_type());
+  if (!dtype || !tensor.device().is_cpu()) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: only tensors on the CPU can be loaded into", name));
+  }
+  TensorTarget target;
+  target.name = std::move(name);
+  target.dtype = *dtype;
+  target.shape = tensor.sizes().vec();
+  target.strides = tensor.strides().vec();
+  target.data = tensor.data_ptr();
+  return target;
+}
+
+at::Tensor read_tensor(const Checkpoint& checkpoint, std::string_view name) {
+  const format::TensorEntry* entry = checkpoint.manifest().find(name);
+  if (entry == nullptr) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no tensor {}", checkpoint.name(), name));
+  }
+  return make_tensor(*entry, storage_from(checkpoint.read_storage(entry->storage)));
+}
+
+std::map<std::string, at::Tensor> read_tensors(const Checkpoint& checkpoint,
+                                               std::string_view prefix) {
+  std::map<std::string, at::Tensor> tensors;
+  std::map<std::uint32_t, at::Storage> storages;
+  for (const format::TensorEntry& entry : checkpoint.manifest().tensors) {
+    if (!std::string_view(entry.name).starts_with(prefix)) continue;
+    auto place = storages.find(entry.storage);
+    if (place == storages.end()) {
+      place = storages.emplace(entry.storage, storage_from(checkpoint.read_storage(entry.storage)))
+                  .first;
+    }
+    tensors.emplace(entry.name, make_tensor(entry, place->second));
+  }
+  return tensors;
+}
+
+}  // namespace ckp::libtorch

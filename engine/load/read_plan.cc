@@ -1,0 +1,125 @@
+#include "load/read_plan.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "save/buffer_pool.h"
+#include "save/parallel.h"
+#include "save/strided_view.h"
+
+namespace ckp {
+
+void ReadPlan::add_tensor(const format::TensorEntry& tensor,
+                          std::span<const std::int64_t> to_strides, std::byte* data) {
+  const std::size_t element = size_of(tensor.dtype);
+  add(tensor.storage, static_cast<std::uint64_t>(tensor.storage_offset) * element,
+      {StridedCopy(element, tensor.shape, tensor.strides, to_strides), data});
+}
+
+void ReadPlan::add_storage(std::uint32_t storage, std::byte* data) {
+  const auto size = static_cast<std::int64_t>(manifest_.storages[storage].size);
+  const std::int64_t one = 1;
+  add(storage, 0, {StridedCopy(1, {&size, 1}, {&one, 1}, {&one, 1}), data});
+}
+
+void ReadPlan::add(std::uint32_t storage, std::uint64_t begin, Destination destination) {
+  if (destination.copy.size() == 0) return;
+  const std::uint64_t end = begin + destination.copy.size();
+  const auto& ends = piece_ends(storage);
+  const auto& pieces = manifest_.storages[storage].pieces;
+  const auto first = std::upper_bound(ends.begin(), ends.end(), begin);
+  for (auto i = static_cast<std::size_t>(first - ends.begin()); i < pieces.size(); ++i) {
+    const std::uint64_t piece_begin = ends[i] - pieces[i].length;
+    if (piece_begin >= end) break;
+    const std::uint64_t from = std::max(begin, piece_begin);
+    const std::uint64_t to = std::min(end, ends[i]);
+    transfers_.push_back(
+        {pieces[i].reference, pieces[i].offset + static_cast<std::uint32_t>(from - piece_begin),
+         static_cast<std::uint32_t>(to - from), destinations_.size(), from - begin});
+  }
+  destinations_.push_back(std::move(destination));
+}
+
+const std::vector<std::uint64_t>& ReadPlan::piece_ends(std::uint32_t storage) {
+  const auto [at, is_new] = piece_ends_.try_emplace(storage);
+  if (is_new) {
+    std::uint64_t end = 0;
+    for (const format::StoragePiece& piece : manifest_.storages[storage].pieces) {
+      at->second.push_back(end += piece.length);
+    }
+  }
+  return at->second;
+}
+
+void ReadPlan::run(const ReadChunk& read, unsigned threads) {
+  // In the order of the file, which is kind to disks.
+  const auto key = [&](const Transfer& transfer) {
+    return std::tuple(manifest_.references[transfer.reference].address, transfer.reference,
+                      transfer.destination, transfer.begin);
+  };
+  std::sort(transfers_.begin(), transfers_.end(),
+            [&](const Transfer& a, const Transfer& b) { return key(a) < key(b); });
+  std::vector<std::span<const Transfer>> chunks;
+  for (std::size_t i = 0; i < transfers_.size();) {
+    std::size_t end = i;
+    while (end < transfers_.size() && transfers_[end].reference == transfers_[i].reference) ++end;
+    chunks.push_back(std::span(transfers_).subspan(i, end - i));
+    i = end;
+  }
+  BufferPool buffers;
+  parallel_for(chunks.size(), thread_count(threads), [&](std::size_t i) {
+    const format::ChunkReference& reference = manifest_.references[chunks[i].front().reference];
+    if (const Transfer* direct = find_direct(chunks[i])) {
+      std::byte* const to = destinations_[direct->destination].data + direct->begin;
+      read(reference, {to, reference.raw_size});
+      distribute(chunks[i], direct, {to, reference.raw_size});
+    } else {
+      const auto scratch = buffers.take();
+      scratch->resize(reference.raw_size);
+      read(reference, *scratch);
+      distribute(chunks[i], nullptr, *scratch);
+    }
+  });
+}
+
+// A place that takes the whole chunk as it is: decoding goes straight there.
+const ReadPlan::Transfer* ReadPlan::find_direct(std::span<const Transfer> transfers) const {
+  for (const Transfer& transfer : transfers) {
+    const bool whole = transfer.length == manifest_.references[transfer.reference].raw_size;
+    if (whole && destinations_[transfer.destination].copy.is_linear()) return &transfer;
+  }
+  return nullptr;
+}
+
+void ReadPlan::distribute(std::span<const Transfer> transfers, const Transfer* done,
+                          std::span<const std::byte> raw) const {
+  for (const Transfer& transfer : transfers) {
+    if (&transfer == done) continue;
+    const Destination& destination = destinations_[transfer.destination];
+    destination.copy.copy(transfer.begin, raw.subspan(transfer.offset, transfer.length),
+                          destination.data);
+  }
+}
+
+std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
+                                               const format::ChunkAddress& address) {
+  std::vector<std::string_view> names;
+  for (const format::TensorEntry& tensor : manifest.tensors) {
+    const std::uint64_t element = size_of(tensor.dtype);
+    const auto elements = static_cast<std::uint64_t>(span_elements(tensor.shape, tensor.strides));
+    const std::uint64_t begin = static_cast<std::uint64_t>(tensor.storage_offset) * element;
+    std::uint64_t at = 0;
+    for (const format::StoragePiece& piece : manifest.storages[tensor.storage].pieces) {
+      const std::uint64_t end = at + piece.length;
+      if (at < begin + elements * element && end > begin &&
+          manifest.references[piece.reference].address == address) {
+        names.push_back(tensor.name);
+        break;
+      }
+      at = end;
+    }
+  }
+  return names;
+}
+
+}  // namespace ckp

@@ -1,0 +1,64 @@
+// Which chunks to read, and where their bytes go.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "ckp/format/manifest.h"
+#include "load/strided_copy.h"
+
+namespace ckp {
+
+// Collects what is wanted of a manifest's tensors and storages, then reads every chunk that is
+// needed once. The manifest outlives the plan.
+class ReadPlan {
+ public:
+  // Fills `out` with the verified raw bytes of a chunk, or throws; called on several threads.
+  using ReadChunk = std::function<void(const format::ChunkReference&, std::span<std::byte> out)>;
+
+  explicit ReadPlan(const format::Manifest& manifest) : manifest_(manifest) {}
+
+  // A tensor into memory with strides of its own, `data` being its first element.
+  void add_tensor(const format::TensorEntry& tensor, std::span<const std::int64_t> to_strides,
+                  std::byte* data);
+  // A whole storage.
+  void add_storage(std::uint32_t storage, std::byte* data);
+
+  void run(const ReadChunk& read, unsigned threads);
+
+ private:
+  struct Destination {
+    StridedCopy copy;
+    std::byte* data = nullptr;
+  };
+  // Bytes [offset, offset + length) of a chunk are bytes [begin, begin + length) of a
+  // destination's span.
+  struct Transfer {
+    std::uint32_t reference = 0;
+    std::uint32_t offset = 0;
+    std::uint32_t length = 0;
+    std::uint64_t destination = 0;
+    std::uint64_t begin = 0;
+  };
+  void add(std::uint32_t storage, std::uint64_t begin, Destination destination);
+  const std::vector<std::uint64_t>& piece_ends(std::uint32_t storage);
+  const Transfer* find_direct(std::span<const Transfer> transfers) const;
+  void distribute(std::span<const Transfer> transfers, const Transfer* done,
+                  std::span<const std::byte> raw) const;
+
+  const format::Manifest& manifest_;
+  std::vector<Destination> destinations_;
+  std::vector<Transfer> transfers_;
+  std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> piece_ends_;  // by storage
+};
+
+// Names of the tensors that have bytes in the chunk at `address` (nil pack: the manifest's own), in
+// order.
+std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
+                                               const format::ChunkAddress& address);
+
+}  // namespace ckp

@@ -1,0 +1,99 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ckp/error.h"
+#include "retention/collect.h"
+#include "retention/prune.h"
+#include "runs/journal.h"
+#include "store/reserve.h"
+#include "store/run_impl.h"
+
+namespace ckp {
+namespace {
+
+struct Target {
+  std::size_t run = 0;  // index into the snapshot's runs
+  std::set<Uuid> going;
+};
+
+Target find_target(StoreCore& core, const Snapshot& snapshot, const RunDirectory& directory) {
+  Target target;
+  const auto found =
+      std::find_if(snapshot.runs.begin(), snapshot.runs.end(),
+                   [&](const RunFacts& run) { return run.directory.name == directory.name; });
+  if (found == snapshot.runs.end()) throw no_such_run(core, directory.name);
+  target.run = static_cast<std::size_t>(found - snapshot.runs.begin());
+  for (const auto& [uuid, pack] : snapshot.packs) {
+    if (pack.run == target.run && pack.file.name.state == PackState::live) {
+      target.going.insert(uuid);
+    }
+  }
+  return target;
+}
+
+void check_not_held(StoreCore& core, const RunFacts& run) {
+  if (!run_is_held(core.fs(), run.directory.path, run.directory.names)) return;
+  throw Error(ErrorCode::locked, fmt::format("run {}: a process is training it; end it first",
+                                             run.record ? run.record->name : run.directory.name));
+}
+
+// Packs of the run that stay, because other runs refer to them or a save is in progress.
+bool something_stays(const Snapshot& snapshot, const Target& target, const Collection& collection) {
+  const auto stays = [&](const auto& entry) {
+    return entry.second.run == target.run && !collection.doomed.contains(entry.first);
+  };
+  return std::any_of(snapshot.packs.begin(), snapshot.packs.end(), stays);
+}
+
+// Without its journals and checkpoints a directory is no run any more, only a holder of chunks.
+void forget_journals(FileSystem& fs, const RunDirectory& directory) {
+  for (const std::string& name : directory.names) {
+    if (!parse_journal_name(name)) continue;
+    fs.remove(directory.path / name);
+  }
+  fs.sync_directory(directory.path);
+}
+
+// One rename takes the whole directory out of sight; what is in it is unlinked afterwards.
+std::filesystem::path move_away(StoreCore& core, const RunDirectory& directory) {
+  auto dead = directory.path;
+  dead += ".dead";
+  core.fs().rename(directory.path, dead);
+  core.fs().sync_directory(core.layout().runs());
+  return dead;
+}
+
+}  // namespace
+
+std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id) {
+  const auto directory = find_run(core.fs(), core.layout(), name_or_id);
+  if (!directory) throw no_such_run(core, name_or_id);
+  const ReleasedReserve reserve(core.fs(), core.layout());
+  PackCache cache;
+  Snapshot snapshot = take_snapshot(core, cache);
+  Collection collection;
+  {
+    StoreLock lock = core.lock();
+    snapshot = take_snapshot(core, cache);
+    const Target target = find_target(core, snapshot, *directory);
+    const RunFacts& run = snapshot.runs[target.run];
+    check_not_held(core, run);
+    collection = plan_collection(snapshot, target.going);
+    retire_and_collect(core, lock, snapshot, target.going, collection);
+
+    const bool trusted = core.is_trusted(lock);
+    lock.begin(all_runs);
+    if (something_stays(snapshot, target, collection)) {
+      forget_journals(core.fs(), run.directory);
+    } else {
+      snapshot.dead_directories.push_back(move_away(core, run.directory));
+    }
+    core.finish_commit(lock, trusted,
+                       [&](IndexUpdate& update) { update.erase_run(run.directory.run); });
+  }
+  unlink_dead(core, snapshot, collection.doomed, collection.garbage);
+  return collection.bytes;
+}
+
+}  // namespace ckp

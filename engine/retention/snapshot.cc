@@ -1,0 +1,91 @@
+#include "retention/snapshot.h"
+
+#include <algorithm>
+
+#include "ckp/error.h"
+
+namespace ckp {
+namespace {
+
+// A temporary pack belongs to a save in progress as long as its lock is held.
+bool is_held(FileSystem& fs, const std::filesystem::path& path) {
+  try {
+    return !fs.open(path, OpenMode::read)->lock(owner_lock_byte, LockKind::shared, false);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_found) return false;
+    return true;  // when in doubt, in progress
+  }
+}
+
+void read_facts(FileSystem& fs, PackFacts& facts) {
+  try {
+    ScannedCheckpoint checkpoint = read_checkpoint(fs, facts.file);
+    for (const auto& reference : checkpoint.manifest.references) {
+      facts.needs.insert(reference.address.pack);
+    }
+    facts.needs.erase(Uuid{});
+    facts.record = std::move(checkpoint.record);
+    facts.readable = true;
+  } catch (const Error&) {
+    facts.readable = false;
+  }
+}
+
+void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std::size_t run,
+              PackCache& cache, Snapshot& snapshot) {
+  auto [cached, is_new] = cache.try_emplace(file.name.uuid);
+  PackFacts& facts = cached->second;
+  facts.file = file;
+  facts.size = size;
+  facts.run = run;
+  if (is_new || !facts.readable) read_facts(core.fs(), facts);
+  facts.record.commit = file.name.commit;
+  snapshot.packs[file.name.uuid] = facts;
+  if (file.name.state == PackState::live && facts.readable) {
+    snapshot.runs[run].checkpoints.push_back(facts.record);
+  }
+}
+
+void add_run(StoreCore& core, const std::string& name, PackCache& cache, Snapshot& snapshot) {
+  FileSystem& fs = core.fs();
+  const std::size_t run = snapshot.runs.size();
+  snapshot.runs.push_back({list_run(fs, core.layout(), name), std::nullopt, {}});
+  const RunDirectory directory = snapshot.runs[run].directory;
+  snapshot.runs[run].record = read_run(fs, directory);
+  for (const ScannedPack& pack : directory.packs) {
+    const auto status = fs.status(pack.path);
+    if (!status) continue;  // went away since the listing
+    if (pack.name.state == PackState::temporary) {
+      snapshot.loose.push_back({pack.path, status->size, is_held(fs, pack.path), pack.name.began});
+    } else if (pack.name.state == PackState::dead) {
+      snapshot.loose.push_back({pack.path, status->size, false, 0});
+    } else {
+      add_pack(core, pack, status->size, run, cache, snapshot);
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> Snapshot::oldest_save() const {
+  std::optional<std::uint64_t> oldest;
+  for (const LooseFile& file : loose) {
+    if (file.held) oldest = std::min(oldest.value_or(file.began), file.began);
+  }
+  return oldest;
+}
+
+Snapshot take_snapshot(StoreCore& core, PackCache& cache) {
+  Snapshot snapshot;
+  for (const std::string& name : core.fs().list(core.layout().runs())) {
+    if (name.ends_with(".dead") || name.ends_with(".new")) {
+      snapshot.dead_directories.push_back(core.layout().run(name));
+    }
+  }
+  for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
+    add_run(core, name, cache, snapshot);
+  }
+  return snapshot;
+}
+
+}  // namespace ckp

@@ -1,0 +1,115 @@
+#include "ckp/query.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ckp {
+namespace {
+
+// Where an attempt took over: everything of earlier attempts above this is left behind.
+struct Cut {
+  std::uint32_t attempt = 0;
+  std::uint64_t commit = UINT64_MAX;  // the last one that counts
+};
+
+std::vector<CheckpointRecord> in_commit_order(std::span<const CheckpointRecord> checkpoints) {
+  std::vector<CheckpointRecord> sorted(checkpoints.begin(), checkpoints.end());
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.commit, a.id) < std::tie(b.commit, b.id);
+  });
+  return sorted;
+}
+
+std::optional<std::uint32_t> newest_attempt(const RunRecord& run,
+                                            std::span<const CheckpointRecord> checkpoints,
+                                            std::optional<std::uint32_t> below = std::nullopt) {
+  std::optional<std::uint32_t> newest;
+  const auto consider = [&](std::uint32_t number) {
+    if ((!below || number < *below) && (!newest || number > *newest)) newest = number;
+  };
+  for (const Attempt& attempt : run.attempts) consider(attempt.number);
+  for (const CheckpointRecord& checkpoint : checkpoints) consider(checkpoint.attempt);
+  return newest;
+}
+
+// The run's record knows it; if its journal was lost, the attempt's own checkpoints do.
+std::optional<Uuid> continued_from(const RunRecord& run,
+                                   std::span<const CheckpointRecord> checkpoints,
+                                   std::uint32_t attempt) {
+  for (const Attempt& one : run.attempts) {
+    if (one.number == attempt) return one.continued_from;
+  }
+  for (const CheckpointRecord& checkpoint : checkpoints) {
+    if (checkpoint.attempt == attempt) return checkpoint.continued_from;
+  }
+  return std::nullopt;
+}
+
+// The part of an older attempt that `attempt` builds on. When the checkpoint that it took has been
+// pruned since, the attempt before is the likely one, and nothing of it is called superseded
+// without proof. An attempt that continued from nothing has no past.
+std::optional<Cut> step_back(const RunRecord& run, std::span<const CheckpointRecord> checkpoints,
+                             std::uint32_t attempt) {
+  const auto from = continued_from(run, checkpoints, attempt);
+  if (!from) return std::nullopt;
+  for (const CheckpointRecord& checkpoint : checkpoints) {
+    if (checkpoint.id == *from && checkpoint.attempt < attempt) {
+      return Cut{checkpoint.attempt, checkpoint.commit};
+    }
+  }
+  const auto before = newest_attempt(run, checkpoints, attempt);
+  if (!before) return std::nullopt;
+  return Cut{*before};
+}
+
+}  // namespace
+
+std::vector<CheckpointRecord> current_line(const RunRecord& run,
+                                           std::span<const CheckpointRecord> checkpoints) {
+  std::vector<Cut> cuts;  // newest first; the attempt number falls at each step, so this ends
+  if (const auto newest = newest_attempt(run, checkpoints)) {
+    for (std::optional<Cut> cut = Cut{*newest}; cut;
+         cut = step_back(run, checkpoints, cut->attempt)) {
+      cuts.push_back(*cut);
+    }
+  }
+  std::vector<CheckpointRecord> line = in_commit_order(checkpoints);
+  std::erase_if(line, [&](const CheckpointRecord& checkpoint) {
+    return std::none_of(cuts.begin(), cuts.end(), [&](const Cut& cut) {
+      return checkpoint.attempt == cut.attempt && checkpoint.commit <= cut.commit;
+    });
+  });
+  return line;
+}
+
+std::optional<CheckpointRecord> newest_resumable(std::span<const CheckpointRecord> line) {
+  std::optional<CheckpointRecord> newest;
+  for (const CheckpointRecord& checkpoint : line) {
+    if (checkpoint.resumable() && (!newest || checkpoint.commit >= newest->commit)) {
+      newest = checkpoint;
+    }
+  }
+  return newest;
+}
+
+std::optional<CheckpointRecord> best(std::span<const CheckpointRecord> line,
+                                     std::string_view metric, Better better) {
+  const CheckpointRecord* winner = nullptr;
+  double best_value = 0;
+  for (const CheckpointRecord& checkpoint : line) {
+    const auto found = checkpoint.metrics.find(std::string(metric));
+    if (checkpoint.nonfinite || found == checkpoint.metrics.end()) continue;
+    const double value = found->second;
+    if (!std::isfinite(value)) continue;
+    const bool wins = winner == nullptr ||
+                      (better == Better::lower ? value < best_value : value > best_value) ||
+                      (value == best_value && checkpoint.commit < winner->commit);
+    if (wins) {
+      winner = &checkpoint;
+      best_value = value;
+    }
+  }
+  return winner == nullptr ? std::nullopt : std::optional(*winner);
+}
+
+}  // namespace ckp

@@ -1,0 +1,200 @@
+#include "runs/record_codec.h"
+
+#include <fmt/format.h>
+
+#include "ckp/error.h"
+#include "runs/field_reader.h"
+
+namespace ckp {
+namespace {
+
+Value to_value(const JournalMark& mark) {
+  return Value::Map{{"id", uuid_bytes(mark.journal)},
+                    {"length", mark.length},
+                    {"digest", digest_bytes(mark.digest)}};
+}
+
+JournalMark mark_from(const Value::Map& map) {
+  const FieldReader fields(map, "journal mark");
+  JournalMark mark;
+  fields.read("id", mark.journal);
+  fields.read("length", mark.length);
+  fields.read("digest", mark.digest);
+  return mark;
+}
+
+CheckpointRecord record_from(const FieldReader& fields) {
+  CheckpointRecord record;
+  fields.read("run_id", record.run);
+  fields.read("run_name", record.run_name);
+  fields.read("attempt", record.attempt);
+  fields.read("continued_from", record.continued_from);
+  fields.read("epoch", record.epoch);
+  fields.read("step", record.step);
+  fields.read("metrics", record.metrics);
+  fields.read("tags", record.tags);
+  fields.read("nonfinite", record.nonfinite);
+  fields.read("final", record.final);
+  fields.read("created_ns", record.created_ns);
+  fields.read("writer", record.writer);
+  if (const Value::Map* mark = fields.map("journal")) record.journal = mark_from(*mark);
+  return record;
+}
+
+Value::Map directions_map(const std::map<std::string, Better>& directions) {
+  Value::Map map;
+  for (const auto& [metric, better] : directions) {
+    map.emplace(metric, better == Better::lower ? "lower" : "higher");
+  }
+  return map;
+}
+
+std::map<std::string, Better> directions_from(const Value::Map& map) {
+  const FieldReader fields(map, "metric directions");
+  std::map<std::string, Better> directions;
+  for (const auto& entry : map) {
+    const std::string& text = *fields.text(entry.first);
+    if (text != "lower" && text != "higher") fields.refuse(entry.first, "lower or higher", text);
+    directions.emplace(entry.first, text == "lower" ? Better::lower : Better::higher);
+  }
+  return directions;
+}
+
+void read_created(const FieldReader& fields, RunRecord& run) {
+  fields.read("name", run.name);
+  fields.read("experiment", run.experiment);
+  fields.read("parameters", run.parameters);
+  fields.read("tags", run.tags);
+  fields.read("environment", run.environment);
+  if (const Value::Map* map = fields.map("directions")) run.directions = directions_from(*map);
+  fields.read("best_metric", run.best_metric);
+  fields.read("created_ns", run.created_ns);
+}
+
+void read_status(const FieldReader& fields, RunStatus& status) {
+  const std::string* text = fields.text("status");
+  if (text == nullptr) return;
+  for (const RunStatus known :
+       {RunStatus::in_progress, RunStatus::completed, RunStatus::failed, RunStatus::interrupted}) {
+    if (*text == to_string(known)) {
+      status = known;
+      return;
+    }
+  }
+  fields.refuse("status", "in_progress, completed, failed or interrupted", *text);
+}
+
+}  // namespace
+
+Value::Map manifest_facts(const CheckpointRecord& record) {
+  Value::Map metrics(record.metrics.begin(), record.metrics.end());
+  Value::Map facts{{"run_name", record.run_name},   {"attempt", std::int64_t{record.attempt}},
+                   {"epoch", record.epoch},         {"step", record.step},
+                   {"metrics", std::move(metrics)}, {"nonfinite", record.nonfinite},
+                   {"final", record.final},         {"created_ns", record.created_ns},
+                   {"tags", record.tags},           {"writer", record.writer}};
+  if (!record.run.is_nil()) facts.emplace("run_id", uuid_bytes(record.run));
+  if (record.continued_from) {
+    facts.emplace("continued_from", uuid_bytes(*record.continued_from));
+  }
+  if (record.journal) facts.emplace("journal", to_value(*record.journal));
+  return facts;
+}
+
+CheckpointRecord record_from_facts(const Value::Map& facts) {
+  return record_from(FieldReader(facts, "checkpoint"));
+}
+
+Value to_value(const CheckpointRecord& checkpoint) {
+  Value::Map map = manifest_facts(checkpoint);
+  map.emplace("id", uuid_bytes(checkpoint.id));
+  map.emplace("commit", checkpoint.commit);
+  map.emplace("file_size", checkpoint.file_size);
+  map.emplace("tensor_bytes", checkpoint.tensor_bytes);
+  map.emplace("tensor_count", checkpoint.tensor_count);
+  return map;
+}
+
+CheckpointRecord checkpoint_from_value(const Value& value) {
+  const FieldReader fields(value, "checkpoint record");
+  CheckpointRecord record = record_from(fields);
+  fields.read("id", record.id);
+  fields.read("commit", record.commit);
+  fields.read("file_size", record.file_size);
+  fields.read("tensor_bytes", record.tensor_bytes);
+  fields.read("tensor_count", record.tensor_count);
+  return record;
+}
+
+Value run_created_payload(const RunRecord& run) {
+  return Value::Map{{"name", run.name},
+                    {"experiment", run.experiment},
+                    {"parameters", run.parameters},
+                    {"tags", run.tags},
+                    {"environment", run.environment},
+                    {"directions", directions_map(run.directions)},
+                    {"best_metric", run.best_metric},
+                    {"created_ns", run.created_ns}};
+}
+
+Value attempt_payload(const Attempt& attempt) {
+  Value::Map map{{"number", std::int64_t{attempt.number}},
+                 {"started_ns", attempt.started_ns},
+                 {"pid", std::int64_t{attempt.pid}},
+                 {"host", attempt.host}};
+  if (attempt.continued_from) {
+    map.emplace("continued_from", uuid_bytes(*attempt.continued_from));
+  }
+  return map;
+}
+
+Value status_payload(RunStatus status) { return Value::Map{{"status", to_string(status)}}; }
+
+RunRecord run_from_created(const Value& payload) {
+  RunRecord run;
+  read_created(FieldReader(payload, "run_created record"), run);
+  return run;
+}
+
+Attempt attempt_from_payload(const Value& payload) {
+  const FieldReader fields(payload, "attempt record");
+  Attempt attempt;
+  fields.read("number", attempt.number);
+  fields.read("continued_from", attempt.continued_from);
+  fields.read("started_ns", attempt.started_ns);
+  fields.read("pid", attempt.pid);
+  fields.read("host", attempt.host);
+  return attempt;
+}
+
+RunStatus status_from_payload(const Value& payload) {
+  RunStatus status = RunStatus::in_progress;
+  read_status(FieldReader(payload, "status record"), status);
+  return status;
+}
+
+Value to_value(const RunRecord& run) {
+  Value value = run_created_payload(run);
+  value["id"] = uuid_bytes(run.id);
+  value["directory"] = run.directory;
+  value["status"] = to_string(run.status);
+  Value::List attempts;
+  for (const Attempt& attempt : run.attempts) attempts.push_back(attempt_payload(attempt));
+  value["attempts"] = std::move(attempts);
+  return value;
+}
+
+RunRecord run_from_value(const Value& value) {
+  const FieldReader fields(value, "run record");
+  RunRecord run;
+  read_created(fields, run);
+  fields.read("id", run.id);
+  fields.read("directory", run.directory);
+  read_status(fields, run.status);
+  if (const Value::List* attempts = fields.list("attempts")) {
+    for (const Value& attempt : *attempts) run.attempts.push_back(attempt_from_payload(attempt));
+  }
+  return run;
+}
+
+}  // namespace ckp

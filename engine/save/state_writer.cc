@@ -1,0 +1,230 @@
+// Three passes over the chunks: hash all of them and look for NaN; find which are stored already;
+// encode and write the rest. Only the second needs to see all chunks at once.
+#include "save/state_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <unordered_map>
+
+#include "ckp/error.h"
+#include "ckp/format/limits.h"
+#include "save/buffer_pool.h"
+#include "save/chunk_layout.h"
+#include "save/finite_check.h"
+#include "save/parallel.h"
+
+namespace ckp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t nanoseconds_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+}
+
+void check_chunk_size(std::uint32_t size) {
+  if (size == 0 || size % 4096 != 0 || size > format::limits::chunk_raw_size) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("chunk_size is {}; it must be a multiple of 4096 between 4096 and {}",
+                            size, format::limits::chunk_raw_size));
+  }
+}
+
+bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
+class StateWriter {
+ public:
+  StateWriter(const StateDict& state, format::PackWriter& writer, const EncodeOptions& options)
+      : writer_(writer),
+        options_(options),
+        threads_(thread_count(options.threads)),
+        layout_(plan_chunks(state, options.chunk_size)),
+        finite_(state, layout_),
+        digests_(layout_.chunks.size()),
+        reference_of_(layout_.chunks.size()) {}
+
+  WrittenState run(const StateDict& state, ChunkFinder* finder) {
+    const auto start = Clock::now();
+    hash();
+    find_repeats();
+    if (finder != nullptr) find_stored(*finder);
+    write_chunks();
+    describe(state);
+    out_.encode_ns = nanoseconds_since(start) - out_.write_ns;
+    return std::move(out_);
+  }
+
+ private:
+  using Reference = format::ChunkReference;
+
+  std::span<const std::byte> bytes_of(std::size_t chunk, std::vector<std::byte>& scratch) const {
+    return chunk_bytes(layout_, layout_.chunks[chunk], scratch);
+  }
+
+  void hash() {
+    std::atomic<bool> nonfinite{false};
+    const std::size_t chunks = layout_.chunks.size();
+    parallel_for(chunks + finite_.strided_count(), threads_, [&](std::size_t i) {
+      if (i >= chunks) {
+        if (!nonfinite && finite_.is_strided_nonfinite(i - chunks)) nonfinite = true;
+        return;
+      }
+      const auto scratch = buffers_.take();
+      digests_[i] = digest_of(bytes_of(i, *scratch));
+      if (nonfinite) return;
+      for (const ChunkPart& part : layout_.parts_of(layout_.chunks[i])) {
+        if (finite_.is_nonfinite(part)) nonfinite = true;
+      }
+    });
+    out_.nonfinite = nonfinite;
+  }
+
+  // Gives every distinct chunk a reference; equal chunks of this state get the same one. The
+  // content id only proposes, bytes decide.
+  void find_repeats() {
+    const auto hash = [](const Digest& id) { return static_cast<std::size_t>(id.low ^ id.high); };
+    std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(layout_.chunks.size(), hash);
+    for (std::size_t i = 0; i < layout_.chunks.size(); ++i) {
+      const Digest id = content_id(digests_[i]);
+      const auto [begin, end] = seen.equal_range(id);
+      const auto same = std::find_if(
+          begin, end, [&](const auto& candidate) { return is_same(candidate.second, i); });
+      if (same != end) {
+        reference_of_[i] = reference_of_[same->second];
+        count_shared(i);
+        continue;
+      }
+      seen.emplace(id, i);
+      reference_of_[i] = static_cast<std::uint32_t>(first_chunks_.size());
+      first_chunks_.push_back(i);
+    }
+    references_.resize(first_chunks_.size());
+  }
+
+  bool is_same(std::size_t a, std::size_t b) const {
+    if (layout_.chunks[a].raw_size != layout_.chunks[b].raw_size) return false;
+    const auto scratch_a = buffers_.take();
+    const auto scratch_b = buffers_.take();
+    return equal(bytes_of(a, *scratch_a), bytes_of(b, *scratch_b));
+  }
+
+  void find_stored(ChunkFinder& finder) {
+    std::vector<Digest> digests;
+    std::vector<std::uint32_t> sizes;
+    for (const std::size_t chunk : first_chunks_) {
+      digests.push_back(digests_[chunk]);
+      sizes.push_back(layout_.chunks[chunk].raw_size);
+    }
+    const auto candidates = finder.find(digests, sizes);
+    if (candidates.size() != digests.size()) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("ChunkFinder::find: {} answers to {} questions", candidates.size(),
+                              digests.size()));
+    }
+    parallel_for(candidates.size(), threads_, [&](std::size_t i) {
+      for (const Reference& candidate : candidates[i]) {
+        if (!holds_chunk(finder, candidate, first_chunks_[i])) continue;
+        references_[i] = Reference{candidate.address, digests[i], sizes[i]};
+        break;
+      }
+    });
+  }
+
+  bool holds_chunk(ChunkFinder& finder, const Reference& candidate, std::size_t chunk) const {
+    if (candidate.raw_size != layout_.chunks[chunk].raw_size) return false;
+    const auto stored = buffers_.take();
+    stored->resize(candidate.raw_size);
+    if (!finder.read(candidate, *stored)) return false;
+    const auto scratch = buffers_.take();
+    return equal(bytes_of(chunk, *scratch), *stored);
+  }
+
+  void write_chunks() {
+    std::vector<std::size_t> to_write;  // indices into first_chunks_
+    for (std::size_t i = 0; i < first_chunks_.size(); ++i) {
+      if (references_[i]) {
+        count_shared(first_chunks_[i]);
+      } else {
+        to_write.push_back(i);
+      }
+    }
+    struct Slot {
+      BufferPool::Lease scratch;
+      std::span<const std::byte> raw;
+      format::Encoded encoded;
+    };
+    const std::size_t window = 2 * std::size_t{threads_};
+    std::vector<Slot> slots(window);
+    const auto work = [&](std::size_t i) {
+      Slot& slot = slots[i % window];
+      const std::size_t chunk = first_chunks_[to_write[i]];
+      slot.scratch = buffers_.take();
+      slot.raw = bytes_of(chunk, *slot.scratch);
+      slot.encoded =
+          format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression);
+    };
+    const auto consume = [&](std::size_t i) {
+      Slot slot = std::move(slots[i % window]);
+      const bool raw = slot.encoded.codec == format::Codec::raw;
+      add_chunk(to_write[i], slot.encoded.codec, raw ? slot.raw : slot.encoded.bytes);
+    };
+    parallel_ordered(to_write.size(), threads_, window, work, consume);
+  }
+
+  void add_chunk(std::size_t reference, format::Codec codec, std::span<const std::byte> stored) {
+    const auto start = Clock::now();
+    const std::size_t chunk = first_chunks_[reference];
+    const std::uint32_t raw_size = layout_.chunks[chunk].raw_size;
+    const std::uint32_t number = writer_.add_chunk(digests_[chunk], raw_size, codec, stored);
+    references_[reference] = Reference{{Uuid{}, number}, digests_[chunk], raw_size};
+    ++out_.chunks_written;
+    out_.write_ns += nanoseconds_since(start);
+  }
+
+  void count_shared(std::size_t chunk) {
+    ++out_.chunks_shared;
+    out_.bytes_shared += layout_.chunks[chunk].raw_size;
+  }
+
+  void describe(const StateDict& state) {
+    out_.manifest.values = state.values();
+    out_.manifest.references.reserve(references_.size());
+    for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
+    out_.manifest.storages = std::move(layout_.storages);
+    for (format::StorageEntry& storage : out_.manifest.storages) {
+      for (format::StoragePiece& piece : storage.pieces) {
+        piece.reference = reference_of_[piece.reference];
+      }
+    }
+    out_.manifest.tensors = std::move(layout_.tensors);
+  }
+
+  format::PackWriter& writer_;
+  const EncodeOptions& options_;
+  const unsigned threads_;
+  ChunkLayout layout_;
+  FiniteCheck finite_;
+  mutable BufferPool buffers_;
+  std::vector<Digest> digests_;                       // by chunk of the layout
+  std::vector<std::uint32_t> reference_of_;           // by chunk of the layout
+  std::vector<std::size_t> first_chunks_;             // by reference: the first chunk that has it
+  std::vector<std::optional<Reference>> references_;  // empty: not stored yet
+  WrittenState out_;
+};
+
+}  // namespace
+
+WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
+                         const EncodeOptions& options) {
+  check_chunk_size(options.chunk_size);
+  return StateWriter(state, writer, options).run(state, finder);
+}
+
+}  // namespace ckp

@@ -1,0 +1,22 @@
+// Bringing an index up to date with the files: the one way in which it is resynced and rebuilt.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ckp/store.h"
+#include "index/index.h"
+#include "load/open_pack.h"
+#include "store/layout.h"
+
+namespace ckp {
+
+// The chunks that a pack stores, as rows for the index.
+std::vector<ChunkRow> chunk_rows(const OpenPack& pack);
+
+// Adds the runs and checkpoints that `index` lacks, and drops what is gone from the files. On an
+// empty index that is a rebuild. To be called under the store's lock. Packs that cannot be read are
+// left out: `verify` names them.
+Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index);
+
+}  // namespace ckp

@@ -1,0 +1,63 @@
+// Names on disk. See spec/store.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ckp/uuid.h"
+
+namespace ckp {
+
+// Bytes of the lock file that are locked; the state block lies before them.
+namespace lock_byte {
+constexpr std::uint64_t store = 1024;
+constexpr std::uint64_t index_gate = 1025;
+constexpr std::uint64_t index_data = 1026;
+}  // namespace lock_byte
+
+// The byte of a journal or temporary pack that its owner holds.
+constexpr std::uint64_t owner_lock_byte = 0;
+
+struct StoreLayout {
+  std::filesystem::path root;
+  std::filesystem::path identity() const { return root / "STORE"; }
+  std::filesystem::path lock() const { return root / "lock"; }
+  std::filesystem::path reserve() const { return root / "reserve"; }
+  std::filesystem::path runs() const { return root / "runs"; }
+  std::filesystem::path index() const { return root / "index"; }
+  std::filesystem::path run(std::string_view directory) const { return runs() / directory; }
+};
+
+// The life of a pack's file, told by its name.
+enum class PackState { temporary, live, retired, dead };
+
+struct PackName {
+  PackState state = PackState::live;
+  Uuid uuid;
+  std::uint64_t commit = 0;   // live, retired, dead
+  std::int64_t step = 0;      // live, retired, dead
+  std::uint64_t began = 0;    // temporary: the commit number when its save registered
+  std::uint64_t retired = 0;  // retired: the commit number of its retiring
+  friend bool operator==(const PackName&, const PackName&) = default;
+};
+std::string to_file_name(const PackName& name);
+std::optional<PackName> parse_pack_name(std::string_view file_name);
+
+struct JournalName {
+  std::uint32_t attempt = 0;
+  Uuid journal;
+  friend bool operator==(const JournalName&, const JournalName&) = default;
+};
+std::string to_file_name(const JournalName& name);
+std::optional<JournalName> parse_journal_name(std::string_view file_name);
+
+// "cnn-lr3-<32 hex digits>": up to 40 characters of the run's name made of [a-z0-9._-], then its
+// id.
+std::string run_directory_name(std::string_view run_name, const Uuid& run);
+// The id at the end of a run directory's name.
+std::optional<Uuid> parse_run_directory(std::string_view directory);
+
+}  // namespace ckp

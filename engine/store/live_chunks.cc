@@ -1,0 +1,96 @@
+#include "store/live_chunks.h"
+
+#include "ckp/error.h"
+
+namespace ckp {
+namespace {
+
+constexpr std::size_t candidates_per_chunk = 4;
+
+}  // namespace
+
+LiveChunks::LiveChunks(StoreCore& core, std::string run_directory,
+                       const Checkpoint::Parts* previous)
+    : core_(core), directory_(std::move(run_directory)), previous_(previous) {
+  if (previous_ != nullptr) add_previous();
+}
+
+void LiveChunks::add_previous() {
+  PackName name;
+  name.uuid = previous_->record.id;
+  name.commit = previous_->record.commit;
+  name.step = previous_->record.step;
+  // One question decides for all of them: a live checkpoint's chunks are all safe to refer to.
+  if (!core_.fs().status(core_.layout().run(directory_) / to_file_name(name))) return;
+  packs_ = previous_->packs;
+  for (format::ChunkReference reference : previous_->manifest.references) {
+    if (reference.address.pack.is_nil()) reference.address.pack = previous_->record.id;
+    known_.emplace(content_id(reference.raw_digest), reference);
+  }
+}
+
+std::vector<std::vector<format::ChunkReference>> LiveChunks::find(
+    std::span<const Digest> raw_digests, std::span<const std::uint32_t> raw_sizes) {
+  std::vector<std::vector<format::ChunkReference>> found(raw_digests.size());
+  for (std::size_t i = 0; i < raw_digests.size(); ++i) {
+    const auto known = known_.find(content_id(raw_digests[i]));
+    if (known != known_.end() && known->second.raw_size == raw_sizes[i]) {
+      found[i].push_back(known->second);
+    }
+  }
+  add_from_index(raw_digests, found);
+  return found;
+}
+
+void LiveChunks::add_from_index(std::span<const Digest> raw_digests,
+                                std::vector<std::vector<format::ChunkReference>>& found) {
+  try {
+    core_.ask([&](const Index& index) {
+      const auto rows = index.find_chunks(raw_digests, candidates_per_chunk);
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        for (const ChunkRow& row : rows[i]) {
+          if (!is_live(row.address.pack, index)) continue;
+          found[i].push_back({row.address, row.raw_digest, row.raw_size});
+        }
+      }
+    });
+  } catch (const Error&) {
+    // Sharing is a saving, not a need: without the index everything is stored.
+  }
+}
+
+bool LiveChunks::is_live(const Uuid& pack, const Index& index) {
+  const auto known = live_.find(pack);
+  if (known != live_.end()) return known->second;
+  bool live = false;
+  if (const auto checkpoint = index.checkpoint(pack)) {
+    if (const auto run = index.run(checkpoint->run)) {
+      PackName name;
+      name.uuid = pack;
+      name.commit = checkpoint->commit;
+      name.step = checkpoint->step;
+      const auto path = core_.layout().run(run->directory) / to_file_name(name);
+      try {
+        if (core_.fs().status(path)) {
+          if (!packs_.contains(pack)) packs_.emplace(pack, open_pack(core_.fs(), path));
+          live = true;
+        }
+      } catch (const Error&) {
+        // Unreadable: not shared.
+      }
+    }
+  }
+  live_.emplace(pack, live);
+  return live;
+}
+
+bool LiveChunks::read(const format::ChunkReference& reference, std::span<std::byte> out) {
+  try {
+    read_reference(packs_, Uuid{}, reference, out);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace ckp

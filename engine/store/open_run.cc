@@ -1,0 +1,243 @@
+// Creating and resuming runs (spec/commit.md, A1 to A4).
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "ckp/error.h"
+#include "ckp/query.h"
+#include "io/host.h"
+#include "runs/record_codec.h"
+#include "save/parallel.h"
+#include "store/run_impl.h"
+
+namespace ckp {
+namespace {
+
+Attempt new_attempt(StoreCore& core, std::uint32_t number) {
+  Attempt attempt;
+  attempt.number = number;
+  attempt.started_ns = core.clock().now_ns();
+  attempt.pid = process_id();
+  attempt.host = host_name();
+  return attempt;
+}
+
+RunRecord new_record(StoreCore& core, const RunOptions& options) {
+  RunRecord record;
+  record.id = random_uuid();
+  record.name = options.name;
+  record.directory = run_directory_name(options.name, record.id);
+  record.experiment = options.experiment;
+  record.parameters = options.parameters;
+  record.tags = options.tags;
+  record.environment = options.environment;
+  record.directions = options.directions;
+  record.best_metric = options.best_metric;
+  record.created_ns = core.clock().now_ns();
+  return record;
+}
+
+void check_options(const RunOptions& options) {
+  check_run_name(options.name);
+  if (options.best_metric.empty() || options.directions.contains(options.best_metric)) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("run {}: best_metric '{}' has no direction; add it to `directions`",
+                          options.name, options.best_metric));
+}
+
+void check_free(StoreCore& core, const std::string& name) {
+  if (!find_run(core.fs(), core.layout(), name)) return;
+  throw Error(ErrorCode::already_exists,
+              fmt::format("{}: a run named '{}' exists already; resume it (--resume), choose "
+                          "another name (--run NAME), or let one be chosen (--run auto)",
+                          core.layout().root.string(), name));
+}
+
+[[noreturn]] void throw_held(const RunRecord& run) {
+  const Attempt attempt = run.attempts.empty() ? Attempt{} : run.attempts.back();
+  throw Error(ErrorCode::locked,
+              fmt::format("run {}: process {} on {} is training it (attempt {}); wait for it or "
+                          "end it, then resume",
+                          run.name, attempt.pid, attempt.host, attempt.number));
+}
+
+std::uint32_t newest_attempt(const RunDirectory& directory, const RunRecord& run) {
+  std::uint32_t newest = run.attempts.empty() ? 0 : run.attempts.back().number;
+  for (const std::string& name : directory.names) {
+    if (const auto journal = parse_journal_name(name)) newest = std::max(newest, journal->attempt);
+  }
+  return newest;
+}
+
+// Every stored byte that the checkpoint needs, against its checksum.
+void check_stored_bytes(const Checkpoint::Parts& parts) {
+  const auto& references = parts.manifest.references;
+  parallel_for(references.size(), thread_count(0), [&](std::size_t i) {
+    const Uuid pack =
+        references[i].address.pack.is_nil() ? parts.record.id : references[i].address.pack;
+    const OpenPack& open = parts.packs.at(pack);
+    const auto* entry = open.directory.find_chunk(references[i].address.number);
+    if (entry == nullptr || entry->raw_digest != references[i].raw_digest) {
+      throw Error(ErrorCode::corrupt,
+                  fmt::format("{}: chunk {} is missing or another one", open.source->name(),
+                              references[i].address.number));
+    }
+    format::read_record(*open.source, open.directory, *entry);
+  });
+}
+
+// A3.
+void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
+                       const std::optional<Address>& from) {
+  auto checkpoints = read_checkpoints(run.core->fs(), directory, &run.skipped);
+  std::vector<CheckpointRecord> candidates;
+  if (from) {
+    candidates.push_back(resolve(*from, run.record, checkpoints));
+  } else {
+    candidates = current_line(run.record, checkpoints);
+    std::erase_if(candidates, [](const CheckpointRecord& c) { return !c.resumable(); });
+    std::reverse(candidates.begin(), candidates.end());
+  }
+  for (const CheckpointRecord& candidate : candidates) {
+    try {
+      auto parts = open_checkpoint_parts(*run.core, directory.name, candidate);
+      check_stored_bytes(*parts);
+      run.previous = parts;
+      run.continued_from.emplace(std::move(parts));
+      run.attempt.continued_from = candidate.id;
+      return;
+    } catch (const Error& error) {
+      if (from || error.code() == ErrorCode::newer_format) throw;
+      run.skipped.push_back(error.what());
+    }
+  }
+  if (!checkpoints.empty() && !candidates.empty()) {
+    throw Error(ErrorCode::corrupt,
+                fmt::format("run {}: none of its {} checkpoints can be read; run: ckptool verify "
+                            "{}\n  {}",
+                            run.record.name, candidates.size(), run.core->layout().root.string(),
+                            fmt::join(run.skipped, "\n  ")));
+  }
+}
+
+// A2: from here on the run is ours.
+RunDirectory take_over(Run::Impl& run, std::string_view name_or_id) {
+  StoreCore& core = *run.core;
+  StoreLock lock = core.lock();
+  auto directory = find_run(core.fs(), core.layout(), name_or_id);
+  if (!directory) throw no_such_run(core, name_or_id);
+  auto record = read_run(core.fs(), *directory);
+  if (!record) throw no_such_run(core, name_or_id);
+  run.record = std::move(*record);
+  if (run_is_held(core.fs(), directory->path, directory->names)) throw_held(run.record);
+  run.attempt = new_attempt(core, newest_attempt(*directory, run.record) + 1);
+  run.journal = std::make_unique<JournalWriter>(core.fs(), directory->path, run.record.id,
+                                                run.attempt.number);
+  return *directory;
+}
+
+// A4.
+void announce_attempt(Run::Impl& run) {
+  StoreCore& core = *run.core;
+  run.record.attempts.push_back(run.attempt);
+  run.record.status = RunStatus::in_progress;
+  StoreLock lock = core.lock();
+  const bool trusted = core.is_trusted(lock);
+  const std::uint64_t commit = lock.begin(run.record.directory);
+  // The record stands in every journal, so that losing the first one loses no names.
+  run.journal->append(format::JournalKind::run_created, commit, run_created_payload(run.record));
+  run.journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run.attempt));
+  run.journal->sync();
+  core.fs().sync_directory(core.layout().run(run.record.directory));
+  core.finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(run.record); });
+}
+
+}  // namespace
+
+Error no_such_run(StoreCore& core, std::string_view name_or_id) {
+  std::vector<std::string> names;
+  for (const std::string& directory : list_run_directories(core.fs(), core.layout())) {
+    const auto run = read_run(core.fs(), list_run(core.fs(), core.layout(), directory));
+    if (run) names.push_back(run->name);
+    if (names.size() == 20) break;
+  }
+  std::sort(names.begin(), names.end());
+  return {ErrorCode::not_found,
+          names.empty()
+              ? fmt::format("{}: no run named '{}'; the store has no runs yet",
+                            core.layout().root.string(), name_or_id)
+              : fmt::format("{}: no run named '{}'; there are: {}", core.layout().root.string(),
+                            name_or_id, fmt::join(names, ", "))};
+}
+
+std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const RunOptions& options) {
+  check_options(options);
+  auto run = std::make_unique<Run::Impl>();
+  run->core = core;
+  run->creator_pid = process_id();
+  run->record = new_record(*core, options);
+  run->attempt = new_attempt(*core, 1);
+  run->record.attempts.push_back(run->attempt);
+
+  FileSystem& fs = core->fs();
+  StoreLock lock = core->lock();
+  check_free(*core, options.name);
+  const bool trusted = core->is_trusted(lock);
+  const auto final_path = core->layout().run(run->record.directory);
+  auto making = final_path;
+  making += ".new";
+  fs.make_directory(making);
+  run->journal = std::make_unique<JournalWriter>(fs, making, run->record.id, 1);
+  const std::uint64_t commit = lock.commit_number() + 1;
+  run->journal->append(format::JournalKind::run_created, commit, run_created_payload(run->record));
+  run->journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run->attempt));
+  run->journal->sync();
+  fs.sync_directory(making);
+  lock.begin(all_runs);
+  fs.rename(making, final_path);
+  fs.sync_directory(core->layout().runs());
+  core->finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(run->record); });
+  return run;
+}
+
+std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::string_view name_or_id,
+                                      const std::optional<Address>& from) {
+  auto run = std::make_unique<Run::Impl>();
+  run->core = std::move(core);
+  run->creator_pid = process_id();
+  const RunDirectory directory = take_over(*run, name_or_id);  // A2
+  try {
+    choose_checkpoint(*run, directory, from);  // A3
+    announce_attempt(*run);                    // A4
+  } catch (...) {
+    run->core->fs().remove(run->journal->path());  // no attempt was made
+    throw;
+  }
+  return run;
+}
+
+std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
+                                                               const std::string& directory,
+                                                               const CheckpointRecord& checkpoint) {
+  PackName name;
+  name.uuid = checkpoint.id;
+  name.commit = checkpoint.commit;
+  name.step = checkpoint.step;
+  const auto path = core.layout().run(directory) / to_file_name(name);
+  if (!core.fs().status(path)) {
+    throw Error(ErrorCode::not_found,
+                fmt::format("{}: checkpoint {} of run {} is gone (pruned)", path.string(),
+                            checkpoint.id.short_hex(), checkpoint.run_name));
+  }
+  ScannedCheckpoint scanned = read_checkpoint(core.fs(), {name, path});
+  auto parts = std::make_shared<Checkpoint::Parts>();
+  parts->record = std::move(scanned.record);
+  parts->manifest = std::move(scanned.manifest);
+  parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
+  parts->packs.emplace(checkpoint.id, std::move(scanned.pack));
+  parts->name = path.string();
+  return parts;
+}
+
+}  // namespace ckp

@@ -1,0 +1,189 @@
+#include "store/run_scan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "ckp/error.h"
+
+namespace ckp {
+namespace {
+
+bool is_directory(FileSystem& fs, const std::filesystem::path& path) {
+  const auto status = fs.status(path);
+  return status && status->is_directory;
+}
+
+// A run whose journals are lost still has its name and id in every manifest.
+std::optional<RunRecord> run_from_checkpoints(FileSystem& fs, const RunDirectory& directory) {
+  const auto checkpoints = read_checkpoints(fs, directory);
+  if (checkpoints.empty()) return std::nullopt;
+  RunRecord run;
+  run.id = directory.run;
+  run.directory = directory.name;
+  run.name = checkpoints.front().run_name;
+  run.created_ns = checkpoints.front().created_ns;
+  run.status = RunStatus::interrupted;
+  for (const CheckpointRecord& checkpoint : checkpoints) {
+    const auto same = [&](const Attempt& a) { return a.number == checkpoint.attempt; };
+    if (std::any_of(run.attempts.begin(), run.attempts.end(), same)) continue;
+    Attempt attempt;
+    attempt.number = checkpoint.attempt;
+    attempt.continued_from = checkpoint.continued_from;
+    attempt.started_ns = checkpoint.created_ns;
+    run.attempts.push_back(attempt);
+  }
+  std::sort(run.attempts.begin(), run.attempts.end(),
+            [](const Attempt& a, const Attempt& b) { return a.number < b.number; });
+  return run;
+}
+
+const ScannedPack* find_in(const RunDirectory& directory, const Uuid& uuid) {
+  const ScannedPack* found = nullptr;
+  for (const ScannedPack& pack : directory.packs) {
+    if (pack.name.uuid != uuid) continue;
+    if (pack.name.state == PackState::live) return &pack;
+    if (pack.name.state == PackState::retired) found = &pack;
+  }
+  return found;
+}
+
+bool has_slug_of(const std::string& directory, std::string_view name) {
+  const std::string expected = run_directory_name(name, Uuid{});
+  constexpr std::size_t id_digits = 32;
+  return directory.size() == expected.size() &&
+         directory.compare(0, directory.size() - id_digits, expected, 0,
+                           expected.size() - id_digits) == 0;
+}
+
+}  // namespace
+
+std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout& layout) {
+  std::vector<std::string> directories;
+  for (std::string& name : fs.list(layout.runs())) {
+    if (parse_run_directory(name) && is_directory(fs, layout.run(name))) {
+      directories.push_back(std::move(name));
+    }
+  }
+  return directories;
+}
+
+RunDirectory list_run(FileSystem& fs, const StoreLayout& layout, const std::string& directory) {
+  RunDirectory run;
+  run.name = directory;
+  run.path = layout.run(directory);
+  run.run = parse_run_directory(directory).value_or(Uuid{});
+  try {
+    run.names = fs.list(run.path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;  // removed meanwhile: an empty listing
+  }
+  for (const std::string& name : run.names) {
+    if (const auto pack = parse_pack_name(name)) run.packs.push_back({*pack, run.path / name});
+  }
+  std::stable_sort(
+      run.packs.begin(), run.packs.end(),
+      [](const ScannedPack& a, const ScannedPack& b) { return a.name.commit < b.name.commit; });
+  return run;
+}
+
+ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack) {
+  ScannedCheckpoint result;
+  result.pack = open_pack(fs, pack.path);
+  if (result.pack.directory.header.uuid != pack.name.uuid) {
+    throw Error(ErrorCode::corrupt,
+                fmt::format("{}: the file holds pack {}; a file of another name was put here",
+                            pack.path.string(), result.pack.directory.header.uuid.hex()));
+  }
+  result.manifest = format::read_manifest(*result.pack.source, result.pack.directory);
+  result.record = describe(result.pack, result.manifest, pack.name.commit);
+  return result;
+}
+
+std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory) {
+  RunJournals journals = read_journals(fs, directory.path, directory.names);
+  if (!journals.run) return run_from_checkpoints(fs, directory);
+  return journals.run;
+}
+
+std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
+                                               std::vector<std::string>* damage) {
+  std::vector<CheckpointRecord> checkpoints;
+  for (const ScannedPack& pack : directory.packs) {
+    if (pack.name.state != PackState::live) continue;
+    try {
+      checkpoints.push_back(read_checkpoint(fs, pack).record);
+    } catch (const Error& error) {
+      // Gone between the listing and the opening: pruned, not damaged.
+      if (error.code() == ErrorCode::not_found) continue;
+      if (damage != nullptr) damage->push_back(error.what());
+    }
+  }
+  return checkpoints;
+}
+
+std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
+                                     std::string_view name_or_id) {
+  const auto directories = list_run_directories(fs, layout);
+  for (const std::string& directory : directories) {
+    if (!has_slug_of(directory, name_or_id)) continue;
+    RunDirectory run = list_run(fs, layout, directory);
+    const auto record = read_run(fs, run);
+    if (record && record->name == name_or_id) return run;
+  }
+  if (name_or_id.size() < 4) return std::nullopt;
+  std::optional<RunDirectory> found;
+  for (const std::string& directory : directories) {
+    if (parse_run_directory(directory)->hex().compare(0, name_or_id.size(), name_or_id) != 0) {
+      continue;
+    }
+    if (found) {
+      throw Error(
+          ErrorCode::invalid_argument,
+          fmt::format("'{}' is the beginning of several run ids; give more digits", name_or_id));
+    }
+    found = list_run(fs, layout, directory);
+  }
+  return found;
+}
+
+std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
+                                     const std::string& first, const Uuid& uuid) {
+  const RunDirectory own = list_run(fs, layout, first);
+  if (const ScannedPack* pack = find_in(own, uuid)) return *pack;
+  for (const std::string& directory : list_run_directories(fs, layout)) {
+    if (directory == first) continue;
+    const RunDirectory other = list_run(fs, layout, directory);
+    if (const ScannedPack* pack = find_in(other, uuid)) return *pack;
+  }
+  return std::nullopt;
+}
+
+PackSet open_referred_packs(FileSystem& fs, const StoreLayout& layout, const std::string& directory,
+                            const format::Manifest& manifest) {
+  std::set<Uuid> needed;
+  for (const auto& reference : manifest.references) needed.insert(reference.address.pack);
+  needed.erase(Uuid{});
+  PackSet packs;
+  for (const Uuid& uuid : needed) {
+    constexpr int attempts = 3;  // a pack may be retired between the listing and the opening
+    for (int attempt = 1;; ++attempt) {
+      const auto pack = find_pack(fs, layout, directory, uuid);
+      if (!pack) {
+        throw Error(ErrorCode::corrupt,
+                    fmt::format("{}: a checkpoint of this run refers to pack {}, which is missing",
+                                layout.run(directory).string(), uuid.hex()));
+      }
+      try {
+        packs.emplace(uuid, open_pack(fs, pack->path));
+        break;
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found || attempt == attempts) throw;
+      }
+    }
+  }
+  return packs;
+}
+
+}  // namespace ckp

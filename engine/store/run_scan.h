@@ -1,0 +1,67 @@
+// Reading runs and checkpoints from the files themselves, without the index.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckp/file_system.h"
+#include "ckp/records.h"
+#include "load/open_pack.h"
+#include "runs/journal.h"
+#include "store/layout.h"
+
+namespace ckp {
+
+// Names below runs/ that are run directories; those being made or taken away (".new", ".dead") are
+// not.
+std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout& layout);
+
+struct ScannedPack {
+  PackName name;
+  std::filesystem::path path;
+};
+
+// A run's directory: one listing.
+struct RunDirectory {
+  std::string name;  // below runs/
+  std::filesystem::path path;
+  std::vector<std::string> names;  // everything in it
+  std::vector<ScannedPack> packs;  // by name: live ones in commit order
+  Uuid run;                        // from the directory's name
+};
+RunDirectory list_run(FileSystem& fs, const StoreLayout& layout, const std::string& directory);
+
+// A live checkpoint as its own pack describes it.
+struct ScannedCheckpoint {
+  CheckpointRecord record;
+  format::Manifest manifest;
+  OpenPack pack;
+};
+// Throws what open_pack and read_manifest throw.
+ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack);
+
+// The run's record from its journals, or, when those are lost, as far as its checkpoints' manifests
+// tell it. Nothing when there is neither: not a run.
+std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory);
+
+// All live checkpoints, in commit order. Unreadable ones are left out, with a line in `damage`.
+std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
+                                               std::vector<std::string>* damage = nullptr);
+
+// The directory of the run with this name or id prefix, or nothing. Looks at directories and
+// journals only. Error(invalid_argument) when a prefix means several runs.
+std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
+                                     std::string_view name_or_id);
+
+// The file of a pack: in `first` if it is there, else anywhere in the store, live before retired.
+std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
+                                     const std::string& first, const Uuid& uuid);
+
+// Opens every pack that `checkpoint` refers to besides its own.
+PackSet open_referred_packs(FileSystem& fs, const StoreLayout& layout, const std::string& directory,
+                            const format::Manifest& manifest);
+
+}  // namespace ckp

@@ -1,0 +1,267 @@
+// ckp::Store: making, opening and asking a store.
+#include "ckp/store.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "check/verify_store.h"
+#include "ckp/error.h"
+#include "ckp/query.h"
+#include "io/durable_file.h"
+#include "io/host.h"
+#include "retention/prune.h"
+#include "store/import.h"
+#include "store/reserve.h"
+#include "store/run_impl.h"
+#include "store/run_scan.h"
+#include "store/store_core.h"
+
+namespace ckp {
+namespace {
+
+format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
+  if (!fs.status(layout.identity())) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no store here; run: ckptool init {}",
+                                                  layout.root.string(), layout.root.string()));
+  }
+  std::vector<std::byte> bytes(format::StoreIdentity::size);
+  const auto file = fs.open(layout.identity(), OpenMode::read);
+  bytes.resize(file->read_at(0, bytes));
+  try {
+    const auto identity = format::decode_store_identity(bytes);
+    format::check_readable(identity.versions, identity.features, layout.root.string());
+    return identity;
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
+  }
+}
+
+// Leftovers of an interrupted init are taken over, anything else is somebody's.
+void check_empty(FileSystem& fs, const StoreLayout& layout) {
+  for (const std::string& name : fs.list(layout.root)) {
+    if (name == "runs" || name == "lock" || name == "reserve" || name.starts_with("STORE")) {
+      continue;
+    }
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: the directory has other things in it ({}); choose an empty or new "
+                            "one for a store",
+                            layout.root.string(), name));
+  }
+}
+
+void write_store(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
+  fs.make_directory(layout.runs());
+  fs.open(layout.lock(), OpenMode::create)->close();
+  make_reserve(fs, layout);
+  format::StoreIdentity identity;
+  identity.uuid = random_uuid();
+  identity.created_ns = clock.now_ns();
+  // STORE comes last and atomically: a directory with it is a store.
+  write_durably(fs, layout.identity(), false,
+                [&](FileAppender& file) { file.append(format::encode_store_identity(identity)); });
+}
+
+}  // namespace
+
+struct Store::Impl {
+  std::shared_ptr<StoreCore> core;
+
+  std::vector<RunRecord> runs() const;
+  RunRecord run(std::string_view name_or_id) const;
+  std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
+  CheckpointRecord find_by_id(const std::string& prefix) const;
+};
+
+Store::Store(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+bool Store::exists(const std::filesystem::path& path, FileSystem& fs) {
+  return fs.status(StoreLayout{path}.identity()).has_value();
+}
+
+Store Store::create(const std::filesystem::path& path, const StoreOptions& options) {
+  FileSystem& fs = *options.file_system;
+  const StoreLayout layout{path};
+  if (exists(path, fs)) {
+    throw Error(ErrorCode::already_exists,
+                fmt::format("{}: there is a store already", path.string()));
+  }
+  fs.make_directory(path);
+  check_empty(fs, layout);
+  write_store(fs, layout, *options.clock);
+  const auto parent = std::filesystem::absolute(path).lexically_normal().parent_path();
+  fs.sync_directory(path.filename().empty() ? parent.parent_path() : parent);
+  return open(path, options);
+}
+
+Store Store::open(const std::filesystem::path& path, const StoreOptions& options) {
+  const auto identity = read_identity(*options.file_system, StoreLayout{path});
+  auto impl = std::make_shared<Impl>();
+  impl->core = std::make_shared<StoreCore>(path, options, identity);
+  return Store(std::move(impl));
+}
+
+Store Store::open_or_create(const std::filesystem::path& path, const StoreOptions& options) {
+  if (!exists(path, *options.file_system)) {
+    try {
+      return create(path, options);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::already_exists) throw;  // somebody was faster
+    }
+  }
+  return open(path, options);
+}
+
+const std::filesystem::path& Store::path() const { return impl_->core->layout().root; }
+Uuid Store::uuid() const { return impl_->core->uuid(); }
+
+Run Store::create_run(const RunOptions& options) {
+  return Run(ckp::create_run(impl_->core, options));
+}
+
+Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>& from) {
+  return Run(ckp::resume_run(impl_->core, name_or_id, from));
+}
+
+std::string Store::free_run_name(std::string_view name) const {
+  check_run_name(name);
+  std::string candidate(name);
+  for (int number = 2; find_run(impl_->core->fs(), impl_->core->layout(), candidate); ++number) {
+    candidate = fmt::format("{}-{}", name, number);
+  }
+  return candidate;
+}
+
+std::vector<RunRecord> Store::Impl::runs() const {
+  std::vector<RunRecord> all;
+  FileSystem& fs = core->fs();
+  const bool asked = core->ask([&](const Index& index) { all = index.runs(); });
+  if (!asked) {
+    all.clear();
+    for (const std::string& directory : list_run_directories(fs, core->layout())) {
+      if (auto record = read_run(fs, list_run(fs, core->layout(), directory))) {
+        all.push_back(std::move(*record));
+      }
+    }
+  }
+  for (RunRecord& record : all) {
+    if (record.status != RunStatus::in_progress) continue;
+    const RunDirectory directory = list_run(fs, core->layout(), record.directory);
+    if (!run_is_held(fs, directory.path, directory.names)) record.status = RunStatus::interrupted;
+  }
+  std::stable_sort(all.begin(), all.end(), [](const RunRecord& a, const RunRecord& b) {
+    return a.created_ns < b.created_ns;
+  });
+  return all;
+}
+
+RunRecord Store::Impl::run(std::string_view name_or_id) const {
+  std::vector<RunRecord> matches;
+  for (RunRecord& record : runs()) {
+    if (record.name == name_or_id) return std::move(record);
+    if (name_or_id.size() >= 4 && record.id.hex().starts_with(name_or_id)) {
+      matches.push_back(std::move(record));
+    }
+  }
+  if (matches.empty()) throw no_such_run(*core, name_or_id);
+  if (matches.size() > 1) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("'{}' is the beginning of {} run ids; give more digits", name_or_id,
+                            matches.size()));
+  }
+  return matches.front();
+}
+
+std::vector<CheckpointRecord> Store::Impl::checkpoints(const RunRecord& run) const {
+  std::vector<CheckpointRecord> all;
+  if (core->ask([&](const Index& index) { all = index.checkpoints(run.id); })) return all;
+  return read_checkpoints(core->fs(), list_run(core->fs(), core->layout(), run.directory));
+}
+
+CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
+  std::vector<CheckpointRecord> found;
+  if (!core->ask([&](const Index& index) { found = index.checkpoints_by_prefix(prefix, 2); })) {
+    found.clear();
+    for (const RunRecord& run : runs()) {
+      for (CheckpointRecord& checkpoint : checkpoints(run)) {
+        if (checkpoint.id.hex().starts_with(prefix)) found.push_back(std::move(checkpoint));
+      }
+    }
+  }
+  if (found.empty()) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no checkpoint has an id beginning with {}",
+                                                  core->layout().root.string(), prefix));
+  }
+  if (found.size() > 1) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("'{}' is the beginning of several checkpoint ids; give more digits", prefix));
+  }
+  return found.front();
+}
+
+std::vector<RunRecord> Store::runs() const { return impl_->runs(); }
+RunRecord Store::run(std::string_view name_or_id) const { return impl_->run(name_or_id); }
+
+std::vector<CheckpointRecord> Store::checkpoints(const Uuid& run) const {
+  for (const RunRecord& record : impl_->runs()) {
+    if (record.id == run) return impl_->checkpoints(record);
+  }
+  throw no_such_run(*impl_->core, run.hex());
+}
+
+CheckpointRecord Store::find(const Address& address) const {
+  if (address.kind == Address::Kind::alias) {
+    throw Error(ErrorCode::not_found,
+                fmt::format("{}: no alias '{}' in this store", path().string(), address.text));
+  }
+  if (address.run.empty()) return impl_->find_by_id(address.text);
+  const RunRecord run = impl_->run(address.run);
+  return resolve(address, run, impl_->checkpoints(run));
+}
+
+Checkpoint Store::open_checkpoint(const CheckpointRecord& checkpoint) const {
+  StoreCore& core = *impl_->core;
+  for (const std::string& directory : list_run_directories(core.fs(), core.layout())) {
+    if (parse_run_directory(directory) != checkpoint.run) continue;
+    return Checkpoint(open_checkpoint_parts(core, directory, checkpoint));
+  }
+  throw Error(ErrorCode::not_found,
+              fmt::format("{}: run {} is gone", path().string(), checkpoint.run_name));
+}
+
+std::uint64_t Store::remove_checkpoints(std::span<const Uuid> checkpoints) {
+  return ckp::remove_checkpoints(*impl_->core, checkpoints);
+}
+
+std::uint64_t Store::remove_run(std::string_view name_or_id) {
+  return ckp::remove_run(*impl_->core, name_or_id);
+}
+
+PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::string> runs) const {
+  return ckp::plan_prune(*impl_->core, policy, runs);
+}
+
+PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs) {
+  return ckp::prune(*impl_->core, policy, runs);
+}
+
+VerifyReport Store::verify(const VerifyOptions& options) const {
+  return verify_store(*impl_->core, options);
+}
+
+CheckpointRecord Store::import_file(const std::filesystem::path& file,
+                                    const ImportOptions& options) {
+  return ckp::import_file(impl_->core, file, options);
+}
+
+Store::RebuildReport Store::rebuild_index() {
+  StoreLock lock = impl_->core->lock();
+  return impl_->core->rebuild(lock);
+}
+
+}  // namespace ckp

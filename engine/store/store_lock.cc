@@ -1,0 +1,106 @@
+#include "store/store_lock.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <thread>
+
+#include "ckp/error.h"
+#include "io/host.h"
+
+namespace ckp {
+namespace {
+
+std::optional<format::StateBlock> read_block(const File& file, const Uuid& store) {
+  std::array<std::byte, format::StateBlock::size> bytes{};
+  const std::size_t size = file.read_at(0, bytes);
+  auto block = format::decode_state_block(std::span(bytes).first(size));
+  if (block && block->store != store) return std::nullopt;
+  return block;
+}
+
+void acquire(File& file, const StoreLayout& layout, const Uuid& store, std::int64_t timeout_ms) {
+  using namespace std::chrono;
+  const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
+  while (!file.lock(lock_byte::store, LockKind::exclusive, false)) {
+    if (steady_clock::now() >= deadline) {
+      const auto block = read_block(file, store);
+      throw Error(
+          ErrorCode::locked,
+          fmt::format("{}: another process has held the store's lock for {} s (last taken "
+                      "by process {} on {}); if it is stopped, continue or end it",
+                      layout.root.string(), timeout_ms / 1000, block ? block->holder_pid : 0,
+                      block ? block->holder_host : "an unknown host"));
+    }
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+}
+
+}  // namespace
+
+std::optional<format::StateBlock> read_state_block(FileSystem& fs, const StoreLayout& layout,
+                                                   const Uuid& store) {
+  if (!fs.status(layout.lock())) return std::nullopt;
+  return read_block(*fs.open(layout.lock(), OpenMode::read), store);
+}
+
+StoreLock::StoreLock(FileSystem& fs, const StoreLayout& layout, const Uuid& store,
+                     std::int64_t timeout_ms)
+    : layout_(layout), file_(fs.open(layout.lock(), OpenMode::create)) {
+  acquire(*file_, layout, store, timeout_ms);  // L1
+  const auto block = read_block(*file_, store);
+  block_ = block.value_or(format::StateBlock{});
+  block_.store = store;
+  number_ = std::max(block_.begin, block_.end);
+  const bool same_boot = block && !block_.boot.is_nil() && block_.boot == boot_id();
+  if (!same_boot) number_ = std::max(number_, largest_number_in_names(fs));
+  if (block_.begin != block_.end) finish_renames(fs);  // L2
+}
+
+void StoreLock::finish_renames(FileSystem& fs) const {
+  for (const std::string& directory : fs.list(layout_.runs())) {
+    if (block_.run_directory != directory && block_.run_directory != all_runs) continue;
+    const auto status = fs.status(layout_.run(directory));
+    if (status && status->is_directory) fs.sync_directory(layout_.run(directory));
+  }
+  if (block_.run_directory == all_runs) fs.sync_directory(layout_.runs());
+}
+
+std::uint64_t StoreLock::begin(std::string_view run_directory) {
+  block_.begin = ++number_;
+  block_.run_directory = run_directory;
+  write_block();
+  return number_;
+}
+
+void StoreLock::end(const format::IndexStamp& stamp) {
+  block_.begin = block_.end = number_;
+  block_.run_directory.clear();
+  block_.stamp = stamp;
+  write_block();
+}
+
+void StoreLock::write_block() {
+  block_.boot = boot_id();
+  block_.holder_pid = process_id();
+  block_.holder_host = host_name();
+  file_->write_at(0, format::encode_state_block(block_));
+}
+
+std::uint64_t StoreLock::largest_number_in_names(FileSystem& fs) const {
+  std::uint64_t largest = 0;
+  for (const std::string& directory : fs.list(layout_.runs())) {
+    const auto status = fs.status(layout_.run(directory));
+    if (!status || !status->is_directory) continue;
+    for (const std::string& name : fs.list(layout_.run(directory))) {
+      if (const auto pack = parse_pack_name(name)) {
+        largest = std::max({largest, pack->commit, pack->began, pack->retired});
+      }
+    }
+  }
+  return largest;
+}
+
+}  // namespace ckp

@@ -1,0 +1,98 @@
+// The description of one checkpoint: its tensors, where each chunk is, and its plain values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ckp/dtype.h"
+#include "ckp/format/record.h"
+#include "ckp/value.h"
+
+namespace ckp::format {
+
+// Points at a chunk and says what its raw bytes must be. `address.pack` nil: the manifest's own
+// pack.
+struct ChunkReference {
+  ChunkAddress address;
+  Digest raw_digest;
+  std::uint32_t raw_size = 0;
+  friend bool operator==(const ChunkReference&, const ChunkReference&) = default;
+};
+
+// `length` bytes at `offset` of the chunk behind `references[reference]`.
+struct StoragePiece {
+  std::uint32_t reference = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+  friend bool operator==(const StoragePiece&, const StoragePiece&) = default;
+};
+
+// A storage is the concatenation of its pieces.
+struct StorageEntry {
+  std::uint64_t size = 0;
+  std::vector<StoragePiece> pieces{};
+  friend bool operator==(const StorageEntry&, const StorageEntry&) = default;
+};
+
+namespace tensor_flag {
+constexpr std::uint16_t conjugate = 1;  // the conj bit of PyTorch
+constexpr std::uint16_t negative = 2;   // the neg bit of PyTorch
+constexpr std::uint16_t requires_grad = 4;
+constexpr std::uint16_t known = 7;
+}  // namespace tensor_flag
+
+// A strided view of a storage. Tensors may share a storage.
+struct TensorEntry {
+  std::string name{};  // "model/conv1.weight": part, slash, name; limits::name_size bytes at most
+  DType dtype = DType::float32;
+  std::uint16_t flags = 0;
+  std::uint32_t storage = 0;        // index into Manifest::storages
+  std::int64_t storage_offset = 0;  // in elements of dtype
+  std::vector<std::int64_t> shape{};
+  std::vector<std::int64_t> strides{};  // in elements; none negative
+  // For a shard of a larger tensor: the whole tensor's shape and where this part starts in it.
+  // Both empty when the tensor is whole.
+  std::vector<std::int64_t> global_shape{};
+  std::vector<std::int64_t> global_offset{};
+  friend bool operator==(const TensorEntry&, const TensorEntry&) = default;
+};
+
+// Binary sections for what is many (tensors, storages, references), CBOR for what is descriptive.
+struct Manifest {
+  // Facts about the checkpoint: see CheckpointRecord in ckp/records.h for the keys.
+  Value::Map checkpoint{};
+  // The state dict's plain values, nested maps.
+  Value::Map values{};
+  std::vector<ChunkReference> references{};
+  std::vector<StorageEntry> storages{};
+  std::vector<TensorEntry> tensors{};  // sorted by name, names unique
+  friend bool operator==(const Manifest&, const Manifest&) = default;
+
+  // By name, or nullptr.
+  const TensorEntry* find(std::string_view name) const;
+};
+
+// Numbers of manifest sections, never reused. `structure_reference` and `derived` are reserved.
+enum class Section : std::uint16_t {
+  checkpoint = 1,
+  values = 2,
+  references = 3,
+  storages = 4,
+  tensors = 5,
+  structure_reference = 6,
+  derived = 7,
+};
+
+// The raw (uncompressed) bytes of a manifest. Throws Error(invalid_argument) for a manifest that
+// decode_manifest would not take.
+std::vector<std::byte> encode_manifest(const Manifest& manifest);
+// Checks everything before it allocates: names, ranks, that each tensor lies within its storage,
+// that pieces lie within chunks and add up to the storage. Throws Error(corrupt) naming section,
+// entry and field; Error(newer_format) for a section marked as required that this version does not
+// know.
+Manifest decode_manifest(std::span<const std::byte> raw);
+
+}  // namespace ckp::format

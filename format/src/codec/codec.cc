@@ -1,0 +1,73 @@
+// Chooses a codec when writing, and follows the recorded one when reading.
+#include "ckp/format/codec.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "ckp/error.h"
+#include "codec_internal.h"
+
+namespace ckp::format {
+namespace {
+
+// A raw chunk can be mapped or read straight into a tensor: give that up only for a real gain.
+bool worth_decoding(std::size_t stored_size, std::size_t raw_size) {
+  return stored_size + raw_size / 128 < raw_size;
+}
+
+void decode_raw(std::span<const std::byte> stored, std::span<std::byte> out) {
+  if (stored.size() != out.size()) {
+    throw Error(ErrorCode::corrupt,
+                fmt::format("codec raw: stored_size is {}, expected raw_size {}", stored.size(),
+                            out.size()));
+  }
+  if (!out.empty()) std::memcpy(out.data(), stored.data(), out.size());
+}
+
+}  // namespace
+
+std::string_view to_string(Codec codec) {
+  switch (codec) {
+    case Codec::raw:
+      return "raw";
+    case Codec::constant:
+      return "constant";
+    case Codec::planes:
+      return "planes";
+    case Codec::sparse:
+      return "sparse";
+    case Codec::delta:
+      return "delta";
+  }
+  return "unknown";
+}
+
+Encoded encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression) {
+  if (compression == Compression::none) return {};
+  if (auto stored = encode_constant(raw)) return {Codec::constant, *std::move(stored)};
+  auto stored = encode_planes(raw, scalar_size);
+  if (stored && worth_decoding(stored->size(), raw.size())) {
+    return {Codec::planes, *std::move(stored)};
+  }
+  return {};
+}
+
+void decode(Codec codec, std::span<const std::byte> stored, std::span<std::byte> out) {
+  switch (codec) {
+    case Codec::raw:
+      return decode_raw(stored, out);
+    case Codec::constant:
+      return decode_constant(stored, out);
+    case Codec::planes:
+      return decode_planes(stored, out);
+    case Codec::sparse:
+    case Codec::delta:
+      break;
+  }
+  throw Error(ErrorCode::newer_format,
+              fmt::format("codec {} ({}) is not known to this version of ckpstore; use a newer one",
+                          static_cast<unsigned>(codec), to_string(codec)));
+}
+
+}  // namespace ckp::format

@@ -1,0 +1,174 @@
+// runs, ls, show, best.
+#include <cmath>
+#include <limits>
+
+#include "ckp/address.h"
+#include "cli/fixture.h"
+
+namespace ckp::test {
+namespace {
+
+class ListTest : public CliTest {
+ protected:
+  void SetUp() override {
+    Store made = Store::create(store());
+    saved_ = make_run(made, "cnn", 5);
+    make_run(made, "wide", 2, RunStatus::interrupted);
+  }
+  std::vector<CheckpointRecord> saved_;
+};
+
+bool contains(const std::string& text, const std::string& word) {
+  return text.find(word) != std::string::npos;
+}
+
+TEST_F(ListTest, RunsShowsStatusCountersAndBest) {
+  const Result table = ckptool({"runs", "store"});
+  EXPECT_EQ(table.code, 0) << table;
+  EXPECT_TRUE(contains(table.out, "completed")) << table;
+  EXPECT_TRUE(contains(table.out, "interrupted")) << table;
+  EXPECT_TRUE(contains(table.out, "val/loss 0.25")) << table;
+  const nlohmann::json runs = ckptool({"runs", "store", "--json"}).json()["runs"];
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0]["name"], "cnn");
+  EXPECT_EQ(runs[0]["status"], "completed");
+  EXPECT_EQ(runs[0]["checkpoints"], 5);
+  EXPECT_EQ(runs[0]["latest"]["epoch"], 5);
+  EXPECT_EQ(runs[0]["latest"]["step"], 50);
+  EXPECT_EQ(runs[0]["best"]["epoch"], 3);
+  EXPECT_EQ(runs[0]["directions"]["val/loss"], "min");
+  EXPECT_EQ(runs[1]["status"], "interrupted");
+  EXPECT_EQ(runs[1]["attempts"].size(), 1u);
+}
+
+TEST_F(ListTest, EmptyStoreSaysSo) {
+  Store::create(root() / "empty");
+  EXPECT_EQ(ckptool({"runs", "empty"}).out, "no runs yet\n");
+  EXPECT_EQ(ckptool({"ls", "empty"}).out, "no checkpoints\n");
+  EXPECT_EQ(ckptool({"ls", "empty", "--json"}).json()["checkpoints"].size(), 0u);
+}
+
+TEST_F(ListTest, LsHasOneLineForEachCheckpointInCommitOrder) {
+  const Result table = ckptool({"ls", "store", "cnn"});
+  EXPECT_EQ(table.code, 0) << table;
+  EXPECT_EQ(std::count(table.out.begin(), table.out.end(), '\n'), 6);
+  EXPECT_TRUE(contains(table.out, "CHECKPOINT")) << table;
+  EXPECT_FALSE(contains(table.out, "wide")) << table;
+  const nlohmann::json listed = ckptool({"ls", "store", "cnn", "--json"}).json()["checkpoints"];
+  ASSERT_EQ(listed.size(), saved_.size());
+  for (std::size_t i = 0; i < saved_.size(); ++i) {
+    EXPECT_EQ(listed[i]["id"], saved_[i].id.hex());
+    EXPECT_EQ(listed[i]["metrics"]["val/loss"], saved_[i].metrics.at("val/loss"));
+  }
+  EXPECT_EQ(listed[2]["flags"], nlohmann::json::array({"best"}));
+  const Result all = ckptool({"ls", "store"});
+  EXPECT_TRUE(contains(all.out, "wide")) << all;
+  EXPECT_EQ(std::count(all.out.begin(), all.out.end(), '\n'), 8);
+}
+
+TEST_F(ListTest, SupersededCheckpointsAreListedWithAllOnly) {
+  {
+    Store made = Store::open(store());
+    Run again = made.resume_run("cnn", parse_address("cnn@2"));
+    save_epochs(again, 3, 3);
+  }
+  const nlohmann::json line = ckptool({"ls", "store", "cnn", "--json"}).json()["checkpoints"];
+  ASSERT_EQ(line.size(), 3u);
+  EXPECT_EQ(line[2]["attempt"], 2);
+  const nlohmann::json all =
+      ckptool({"ls", "store", "cnn", "--all", "--json"}).json()["checkpoints"];
+  ASSERT_EQ(all.size(), 6u);
+  for (std::size_t i = 2; i < 5; ++i) {
+    EXPECT_EQ(all[i]["flags"], nlohmann::json::array({"superseded"})) << i;
+  }
+}
+
+TEST_F(ListTest, NanMetricIsStoredButNeverBest) {
+  {
+    Store made = Store::open(store());
+    Run run = made.create_run(
+        {.name = "nan", .directions = {{"val/loss", Better::lower}}, .best_metric = "val/loss"});
+    const float one = 1.0f;
+    StateDict state;
+    state.add("model/w", contiguous_view(DType::float32, {1}, &one));
+    run.save(state, {.epoch = 1, .step = 1, .metrics = {{"val/loss", 0.5}}}).wait();
+    run.save(state, {.epoch = 2, .step = 2, .metrics = {{"val/loss", std::nan("")}}}).wait();
+    run.save(state, {.epoch = 3,
+                     .step = 3,
+                     .metrics = {{"val/loss", -std::numeric_limits<double>::infinity()}}})
+        .wait();
+  }
+  const nlohmann::json listed = ckptool({"ls", "store", "nan", "--json"}).json()["checkpoints"];
+  ASSERT_EQ(listed.size(), 3u);
+  EXPECT_EQ(listed[1]["metrics"]["val/loss"], "NaN");
+  EXPECT_EQ(listed[2]["metrics"]["val/loss"], "-Infinity");
+  EXPECT_EQ(ckptool({"best", "store", "nan", "--json"}).json()["epoch"], 1);
+}
+
+TEST_F(ListTest, BestTakesTheDeclaredMetricOrTheNamedOne) {
+  EXPECT_EQ(ckptool({"best", "store", "cnn", "--json"}).json()["epoch"], 3);
+  EXPECT_EQ(ckptool({"best", "store", "cnn", "train/loss:min", "--json"}).json()["epoch"], 5);
+  EXPECT_EQ(ckptool({"best", "store", "cnn", "train/loss:max", "--json"}).json()["epoch"], 1);
+  const Result text = ckptool({"best", "store", "cnn"});
+  EXPECT_TRUE(contains(text.out, "cnn@" + saved_[2].id.short_hex())) << text;
+  expect_error({"best", "store", "cnn", "train/loss"}, 2, "invalid_argument", {":min", ":max"});
+  expect_error({"best", "store", "cnn", "val/auc:max"}, 1, "not_found", {"val/loss"});
+  expect_error({"best", "store", "cnn@3"}, 2, "usage", {"ckptool show cnn@3"});
+}
+
+TEST_F(ListTest, ShowHasFactsMetricsTensorsAndValues) {
+  const Result text = ckptool({"show", "store", "cnn@3"});
+  EXPECT_EQ(text.code, 0) << text;
+  for (const std::string word : {"model/fc.weight", "float32", "[128, 256]", "val/loss", "0.25",
+                                 "progress/epoch", "optimizer", "128.0 KiB"}) {
+    EXPECT_TRUE(contains(text.out, word)) << word << text;
+  }
+  const nlohmann::json json = ckptool({"show", "store", "cnn@3", "--json"}).json();
+  EXPECT_EQ(json["checkpoint"]["id"], saved_[2].id.hex());
+  EXPECT_EQ(json["tensors"].size(), 4u);
+  EXPECT_EQ(json["parts"]["model"]["tensors"], 3);
+  EXPECT_EQ(json["values"]["progress"]["epoch"], 3);
+  EXPECT_FALSE(json.contains("run"));
+}
+
+TEST_F(ListTest, ShowOfARunAddsItsRecord) {
+  const nlohmann::json json = ckptool({"show", "store", "cnn", "--json"}).json();
+  EXPECT_EQ(json["run"]["parameters"]["lr"], 0.001);
+  EXPECT_EQ(json["checkpoint"]["epoch"], 5);
+  EXPECT_TRUE(contains(ckptool({"show", "store", "cnn"}).out, "parameter lr"));
+}
+
+TEST_F(ListTest, ShowReadsAFileByItself) {
+  make_file(root() / "one.ckp", 4);
+  const nlohmann::json json = ckptool({"show", "one.ckp", "--json"}).json();
+  EXPECT_EQ(json["checkpoint"]["epoch"], 4);
+  EXPECT_EQ(json["tensors"].size(), 4u);
+  expect_error({"show", "two.ckp"}, 1, "not_found", {"two.ckp"});
+}
+
+TEST_F(ListTest, UnknownNamesAreAnsweredWithWhatThereIs) {
+  expect_error({"ls", "store", "cmn"}, 1, "not_found", {"cmn", "cnn"});
+  expect_error({"show", "store", "cmn@best"}, 1, "not_found", {"cmn", "cnn"});
+  expect_error({"show", "store", "cnn@17"}, 1, "not_found", {"17"});
+  expect_error({"show", "store", "cnn@soon"}, 2, "invalid_argument", {"@latest", "@best"});
+  expect_error({"prune", "store", "cmn", "--keep-last", "1"}, 1, "not_found", {"cnn"});
+}
+
+TEST_F(ListTest, ClosedOutputIsNoError) {
+  const std::string script = std::string(CKP_BIN_DIR) + "/ckptool ls " + store().string() + " 2>" +
+                             (root() / "err").string() + " | true; echo ${PIPESTATUS[0]} >" +
+                             (root() / "status").string();
+  ASSERT_EQ(std::system(("bash -c '" + script + "'").c_str()), 0);
+  EXPECT_EQ(read_bytes(root() / "status"), "0\n");
+  EXPECT_EQ(read_bytes(root() / "err"), "");
+}
+
+TEST_F(ListTest, OutputThatCannotBeWrittenIsAnError) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  const Result result = ckptool({"ls", "store"}, {.standard_output = "/dev/full"});
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_TRUE(contains(result.err, "standard output")) << result;
+}
+
+}  // namespace
+}  // namespace ckp::test

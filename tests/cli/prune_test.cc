@@ -1,0 +1,140 @@
+// prune and rm: what they say they delete is what they delete.
+#include <algorithm>
+
+#include "cli/fixture.h"
+
+namespace ckp::test {
+namespace fs = std::filesystem;
+namespace {
+
+class PruneCommandTest : public CliTest {
+ protected:
+  void SetUp() override {
+    Store made = Store::create(store());
+    saved_ = make_run(made, "cnn", 6);
+    make_run(made, "wide", 3);
+  }
+  std::uint64_t pack_bytes() const { return bytes_below(store() / "runs", ".ckp"); }
+  std::vector<std::int64_t> epochs_left(const std::string& run) const {
+    std::vector<std::int64_t> epochs;
+    for (const nlohmann::json& each :
+         ckptool({"ls", "store", run, "--json"}).json()["checkpoints"]) {
+      epochs.push_back(each["epoch"].get<std::int64_t>());
+    }
+    return epochs;
+  }
+  std::vector<CheckpointRecord> saved_;
+};
+
+using Epochs = std::vector<std::int64_t>;
+
+TEST_F(PruneCommandTest, AnEmptyPolicyIsRefused) {
+  expect_error({"prune", "store"}, 2, "invalid_argument", {"--keep-last", "ckptool rm"});
+  expect_error({"prune", "store", "cnn", "--dry-run"}, 2, "invalid_argument", {"--keep-last"});
+  expect_error({"prune", "store", "--keep-last", "0"}, 2, "invalid_argument", {"--keep-last"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+TEST_F(PruneCommandTest, BadRulesAreRefusedWithTheFormThatIsExpected) {
+  expect_error({"prune", "store", "--keep-every", "often"}, 2, "invalid_argument",
+               {"often", "10e"});
+  expect_error({"prune", "store", "--keep-within", "soon"}, 2, "invalid_argument", {"soon", "7d"});
+  expect_error({"prune", "store", "--keep-last", "-1"}, 2, "usage", {"--keep-last"});
+  expect_error({"prune", "store", "--keep-best", "1:train/loss"}, 2, "invalid_argument", {":min"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+TEST_F(PruneCommandTest, TheDryRunIsExact) {
+  const std::vector<std::string> rules{"--keep-last", "1", "--keep-best", "1:val/loss:min"};
+  std::vector<std::string> arguments{"prune", "store", "--json"};
+  arguments.insert(arguments.end(), rules.begin(), rules.end());
+  std::vector<std::string> rehearsal = arguments;
+  rehearsal.emplace_back("--dry-run");
+
+  const std::uint64_t before = pack_bytes();
+  nlohmann::json planned = ckptool(rehearsal).json();
+  EXPECT_EQ(pack_bytes(), before) << "a dry run deletes nothing";
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+  const Result done = ckptool(arguments);
+  EXPECT_EQ(done.code, 0) << done;
+  nlohmann::json effect = done.json();
+  EXPECT_EQ(planned["dry_run"], true);
+  EXPECT_EQ(effect["dry_run"], false);
+  planned.erase("dry_run");
+  effect.erase("dry_run");
+  EXPECT_EQ(planned, effect);
+  EXPECT_GT(effect["bytes_freed"].get<std::uint64_t>(), 0u);
+  EXPECT_EQ(before - pack_bytes(), effect["bytes_freed"].get<std::uint64_t>());
+  EXPECT_EQ(epochs_left("cnn"), (Epochs{3, 6}));
+  EXPECT_EQ(epochs_left("wide"), (Epochs{3}));
+  EXPECT_EQ(ckptool({"verify", "store", "--full"}).code, 0);
+  EXPECT_EQ(ckptool({"digest", "store", "cnn@3"}).code, 0);
+}
+
+TEST_F(PruneCommandTest, EveryCheckpointGetsADecisionWithItsReason) {
+  const Result text =
+      ckptool({"prune", "store", "cnn", "--keep-last", "1", "--keep-every", "2e", "-n"});
+  EXPECT_EQ(text.code, 0) << text;
+  EXPECT_NE(text.out.find("would delete 3 of 6 checkpoints"), std::string::npos) << text;
+  EXPECT_NE(text.out.find(" bytes)"), std::string::npos) << "exact bytes" << text;
+  const nlohmann::json entries =
+      ckptool({"prune", "store", "cnn", "--keep-last", "1", "--keep-every", "2e", "-n", "--json"})
+          .json()["entries"];
+  ASSERT_EQ(entries.size(), 6u);
+  for (const nlohmann::json& entry : entries) {
+    EXPECT_EQ(entry["action"], entry["epoch"].get<int>() % 2 == 0 ? "keep" : "delete");
+    EXPECT_FALSE(entry["reasons"].empty()) << entry;
+  }
+}
+
+TEST_F(PruneCommandTest, OnlyTheNamedRunsAreTouched) {
+  EXPECT_EQ(ckptool({"prune", "store", "wide", "--keep-last", "1"}).code, 0);
+  EXPECT_EQ(epochs_left("wide"), (Epochs{3}));
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+TEST_F(PruneCommandTest, KeepBestMayBeRepeated) {
+  const Result done = ckptool({"prune", "store", "cnn", "--keep-best", "1:val/loss:min",
+                               "--keep-best", "1:train/loss:max"});
+  EXPECT_EQ(done.code, 0) << done;
+  // The newest resumable one always stays.
+  EXPECT_EQ(epochs_left("cnn"), (Epochs{1, 3, 6}));
+}
+
+TEST_F(PruneCommandTest, RmAsksAndWithoutATerminalNeedsYes) {
+  expect_error({"rm", "store", "cnn@1"}, 2, "usage", {"--yes"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+  const std::uint64_t before = pack_bytes();
+  const Result done = ckptool({"rm", "store", "cnn@2", "cnn@4", "cnn@step:20", "-y", "--json"});
+  EXPECT_EQ(done.code, 0) << done;
+  EXPECT_EQ(done.json()["deleted"].size(), 2u) << "named twice, deleted once";
+  EXPECT_EQ(before - pack_bytes(), done.json()["bytes_freed"].get<std::uint64_t>());
+  EXPECT_EQ(epochs_left("cnn"), (Epochs{1, 3, 5, 6}));
+}
+
+TEST_F(PruneCommandTest, RmDeletesNothingWhenOneAddressIsWrong) {
+  expect_error({"rm", "store", "cnn@1", "cnn@99", "--yes"}, 1, "not_found", {"99"});
+  expect_error({"rm", "store", "cnn@1", "cnn", "--yes"}, 2, "invalid_argument",
+               {"cnn@latest", "--run cnn"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+TEST_F(PruneCommandTest, RmOfARunTakesItsRecordToo) {
+  const Result done = ckptool({"rm", "store", "--run", "wide", "--yes"});
+  EXPECT_EQ(done.code, 0) << done;
+  const nlohmann::json runs = ckptool({"runs", "store", "--json"}).json()["runs"];
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0]["name"], "cnn");
+  EXPECT_EQ(ckptool({"verify", "store", "--full"}).code, 0);
+}
+
+TEST_F(PruneCommandTest, RmOfARunThatIsHeldExitsWith11) {
+  Store made = Store::open(store());
+  const Run held = made.resume_run("wide");
+  const Result refused = ckptool({"rm", "store", "--run", "wide", "--yes"});
+  EXPECT_EQ(refused.code, 11) << refused;
+  EXPECT_EQ(epochs_left("wide").size(), 3u);
+}
+
+}  // namespace
+}  // namespace ckp::test

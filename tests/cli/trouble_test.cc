@@ -1,0 +1,80 @@
+// Full disks and read-only places: a clear error, and nothing is lost.
+#include "cli/fixture.h"
+#include "cli/mounts.h"
+
+namespace ckp::test {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* no_mount = "needs the right to mount a tmpfs (root outside a container)";
+
+using TroubleTest = CliTest;
+
+TEST_F(TroubleTest, FullDiskFailsTheImportAndKeepsTheStore) {
+  TemporaryMount mount(root() / "disk", "64m");
+  if (!mount.ready()) GTEST_SKIP() << no_mount;
+  const std::string full = (root() / "disk" / "store").string();
+  {
+    Store made = Store::create(full);
+    make_run(made, "cnn", 4);
+  }
+  make_file(root() / "more.ckp", 9);
+  mount.fill();
+  expect_error({"import", full, (root() / "more.ckp").string(), "--run", "more"}, 1, "out_of_space",
+               {full});
+  fs::remove(root() / "disk" / "filler");
+  const Result checked = ckptool({"verify", full, "--full"});
+  EXPECT_EQ(checked.code, 0) << checked;
+  EXPECT_EQ(ckptool({"ls", full, "cnn", "--json"}).json()["checkpoints"].size(), 4u);
+  const Result again = ckptool({"import", full, (root() / "more.ckp").string(), "--run", "more"});
+  EXPECT_EQ(again.code, 0) << again;
+}
+
+TEST_F(TroubleTest, FullDiskCanBeRelievedByPrune) {
+  TemporaryMount mount(root() / "disk", "64m");
+  if (!mount.ready()) GTEST_SKIP() << no_mount;
+  const std::string full = (root() / "disk" / "store").string();
+  {
+    Store made = Store::create(full);
+    make_run(made, "cnn", 4);
+  }
+  mount.fill();
+  const Result pruned = ckptool({"prune", full, "--keep-last", "1", "--json"});
+  EXPECT_EQ(pruned.code, 0) << pruned;
+  EXPECT_GT(pruned.json()["bytes_freed"].get<std::uint64_t>(), 0u);
+  EXPECT_EQ(ckptool({"verify", full, "--full"}).code, 0);
+  EXPECT_EQ(ckptool({"ls", full, "--json"}).json()["checkpoints"].size(), 1u);
+}
+
+TEST_F(TroubleTest, FullDiskLeavesNoHalfConvertedFile) {
+  TemporaryMount mount(root() / "disk", "64k");
+  if (!mount.ready()) GTEST_SKIP() << no_mount;
+  make_file(root() / "one.ckp", 1);
+  const std::string out = (root() / "disk" / "out.safetensors").string();
+  expect_error({"convert", "one.ckp", out}, 1, "out_of_space", {"out.safetensors"});
+  EXPECT_TRUE(fs::is_empty(root() / "disk"));
+}
+
+TEST_F(TroubleTest, ReadOnlyPlaceCanBeReadButNotChanged) {
+  TemporaryMount mount(root() / "disk", "64m");
+  if (!mount.ready()) GTEST_SKIP() << no_mount;
+  const std::string frozen = (root() / "disk" / "store").string();
+  {
+    Store made = Store::create(frozen);
+    make_run(made, "cnn", 2);
+  }
+  make_file(root() / "more.ckp", 9);
+  if (!mount.make_read_only()) GTEST_SKIP() << "cannot remount a tmpfs read-only";
+  expect_error({"init", (root() / "disk" / "other").string()}, 1, "read_only", {"other"});
+  expect_error({"import", frozen, (root() / "more.ckp").string()}, 1, "read_only", {frozen});
+  expect_error({"prune", frozen, "--keep-last", "1"}, 1, "read_only", {frozen});
+  const Result listed = ckptool({"ls", frozen, "--json"});
+  EXPECT_EQ(listed.code, 0) << listed;
+  const Result checked = ckptool({"verify", frozen, "--full"});
+  EXPECT_EQ(checked.code, 0) << checked;
+  const Result out = ckptool({"convert", frozen, "cnn@2", (root() / "out.safetensors").string()});
+  EXPECT_EQ(out.code, 0) << out;
+}
+
+}  // namespace
+}  // namespace ckp::test

@@ -1,0 +1,117 @@
+// ckptool verify: damage is found, named, and answered with the next command.
+#include "cli/fixture.h"
+
+namespace ckp::test {
+namespace fs = std::filesystem;
+namespace {
+
+class VerifyCommandTest : public CliTest {
+ protected:
+  void SetUp() override {
+    Store made = Store::create(store());
+    saved_ = make_run(made, "cnn", 3);
+  }
+  fs::path pack_of(std::size_t i) const {
+    return ckptool({"show", "store", "@" + saved_[i].id.hex(), "--json"})
+        .json()["file"]
+        .get<std::string>();
+  }
+  std::vector<CheckpointRecord> saved_;
+};
+
+bool contains(const std::string& text, const std::string& word) {
+  return text.find(word) != std::string::npos;
+}
+
+TEST_F(VerifyCommandTest, AnUndamagedStoreIsClean) {
+  for (const std::vector<std::string>& level :
+       std::vector<std::vector<std::string>>{{}, {"--structure"}, {"--full"}}) {
+    std::vector<std::string> arguments{"verify", "store"};
+    arguments.insert(arguments.end(), level.begin(), level.end());
+    const Result text = ckptool(arguments);
+    EXPECT_EQ(text.code, 0) << text;
+    EXPECT_TRUE(contains(text.out, "no damage found")) << text;
+    EXPECT_EQ(text.err, "") << "progress is for terminals";
+    arguments.emplace_back("--json");
+    const nlohmann::json json = ckptool(arguments).json();
+    EXPECT_EQ(json["clean"], true);
+    EXPECT_EQ(json["checkpoints"], 3);
+    EXPECT_EQ(json["runs"], 1);
+  }
+  EXPECT_EQ(ckptool({"verify", "store", "--quiet"}).out, "");
+}
+
+TEST_F(VerifyCommandTest, AFlippedByteIsNamedWithRunEpochTensorChunkAndFile) {
+  const fs::path pack = pack_of(1);
+  flip_byte(pack, 40'000);  // in the middle of the weights
+  const Result text = ckptool({"verify", "store"});
+  EXPECT_EQ(text.code, 4) << text;
+  for (const std::string& word :
+       {pack.filename().string(), std::string("run cnn"), std::string("epoch 2"),
+        std::string("step 20"), std::string("tensor model/"), std::string("chunk "),
+        std::string("offset "), "ckptool rm store cnn@" + saved_[1].id.short_hex()}) {
+    EXPECT_TRUE(contains(text.out, word)) << word << text;
+  }
+  const Result json = ckptool({"verify", "store", "--full", "--json"});
+  EXPECT_EQ(json.code, 4) << json;
+  const nlohmann::json document = json.json();
+  EXPECT_EQ(document["clean"], false);
+  ASSERT_GE(document["findings"].size(), 1u) << json;
+  const nlohmann::json finding = document["findings"][0];
+  EXPECT_EQ(finding["run"], "cnn");
+  EXPECT_EQ(finding["epoch"], 2);
+  EXPECT_EQ(finding["checkpoint"], saved_[1].id.hex());
+  EXPECT_TRUE(contains(finding["next"].get<std::string>(), "ckptool rm store cnn@")) << json;
+}
+
+TEST_F(VerifyCommandTest, TheNextCommandThatItNamesWorks) {
+  flip_byte(pack_of(2), 40'000);
+  ASSERT_EQ(ckptool({"verify", "store"}).code, 4);
+  const std::string address = "cnn@" + saved_[2].id.hex();
+  const Result removed = ckptool({"rm", "store", address, "--yes"});
+  EXPECT_EQ(removed.code, 0) << removed;
+  const Result after = ckptool({"verify", "store"});
+  EXPECT_EQ(after.code, 0) << after;
+}
+
+TEST_F(VerifyCommandTest, ATruncatedPackIsDamage) {
+  const fs::path pack = pack_of(0);
+  fs::resize_file(pack, fs::file_size(pack) / 2);
+  const Result text = ckptool({"verify", "store"});
+  EXPECT_EQ(text.code, 4) << text;
+  EXPECT_TRUE(contains(text.out, pack.filename().string())) << text;
+  EXPECT_EQ(ckptool({"verify", "store", "--structure"}).code, 4);
+  // The others are as they were.
+  EXPECT_EQ(ckptool({"digest", "store", "cnn@3"}).code, 0);
+}
+
+TEST_F(VerifyCommandTest, ADamagedCheckpointIsNotReadAsData) {
+  flip_byte(pack_of(1), 40'000);
+  expect_error({"digest", "store", "cnn@2"}, 4, "corrupt", {"chunk"});
+  expect_error({"convert", "store", "cnn@2", "out.safetensors"}, 4, "corrupt", {"chunk"});
+  EXPECT_FALSE(fs::exists(root() / "out.safetensors"));
+}
+
+TEST_F(VerifyCommandTest, OneFileByItself) {
+  make_file(root() / "one.ckp", 1);
+  EXPECT_EQ(ckptool({"verify", "one.ckp", "--full"}).code, 0);
+  flip_byte(root() / "one.ckp", 40'000);
+  const Result damaged = ckptool({"verify", "one.ckp"});
+  EXPECT_EQ(damaged.code, 4) << damaged;
+  EXPECT_TRUE(contains(damaged.out, "one.ckp")) << damaged;
+  EXPECT_TRUE(contains(damaged.out, "put back a copy")) << damaged;
+  expect_error({"verify", "absent.ckp"}, 1, "not_found", {"absent.ckp"});
+}
+
+TEST_F(VerifyCommandTest, RebuildIndexAnswersAsBefore) {
+  const nlohmann::json before = ckptool({"ls", "store", "--json"}).json();
+  fs::remove_all(store() / "index");
+  const Result rebuilt = ckptool({"rebuild-index", "store", "--json"});
+  EXPECT_EQ(rebuilt.code, 0) << rebuilt;
+  EXPECT_EQ(rebuilt.json()["runs"], 1);
+  EXPECT_EQ(rebuilt.json()["checkpoints"], 3);
+  EXPECT_EQ(ckptool({"ls", "store", "--json"}).json(), before);
+}
+
+}  // namespace
+}  // namespace ckp::test

@@ -1,0 +1,181 @@
+// Retiring and collecting on a real store.
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <random>
+
+#include "store/registration.h"
+#include "store/store_core.h"
+#include "store_fixture.h"
+#include "support/seed.h"
+
+namespace ckp {
+namespace {
+
+using test::expect_error;
+using test::SmallState;
+using test::StoreTest;
+
+class PruneTest : public StoreTest {
+ protected:
+  static KeepPolicy keep_last(std::uint32_t count) {
+    KeepPolicy policy;
+    policy.last = count;
+    return policy;
+  }
+  // Sizes of all files below runs/.
+  std::uint64_t bytes_on_disk() const {
+    std::uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path() / "runs")) {
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    }
+    return bytes;
+  }
+};
+
+TEST_F(PruneTest, AnEmptyPolicyIsRefused) {
+  Store store = Store::create(path());
+  { Run run = store.create_run(run_options("cnn")); }
+  expect_error(ErrorCode::invalid_argument, "keep", [&] { store.prune({}); });
+}
+
+TEST_F(PruneTest, KeepsLastAndBestAndFreesExactlyWhatItSaid) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const double losses[] = {0.9, 0.2, 0.5, 0.6, 0.7};
+  for (int epoch = 1; epoch <= 5; ++epoch) save(run, epoch, losses[epoch - 1]);
+  KeepPolicy policy = keep_last(1);
+  policy.best.push_back({1, "val/loss", std::nullopt});
+
+  const PrunePlan plan = store.plan_prune(policy);
+  const std::uint64_t before = bytes_on_disk();
+  EXPECT_EQ(store.checkpoints(run.record().id).size(), 5u);  // the plan changed nothing
+  const PrunePlan done = store.prune(policy);
+  EXPECT_EQ(before - bytes_on_disk(), plan.bytes_freed);
+  EXPECT_EQ(done.bytes_freed, plan.bytes_freed);
+  EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{2, 5}));
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+  for (const PruneEntry& entry : plan.entries) EXPECT_FALSE(entry.decision.reasons.empty());
+}
+
+TEST_F(PruneTest, TheNewestFiniteCheckpointStaysWhateverThePolicySays) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1, 0.1);
+  save(run, 2, 0.9);
+  SmallState poisoned(3);
+  poisoned.poison();
+  run.save(poisoned.dict(), {.epoch = 3, .step = 300}).wait();
+  KeepPolicy policy;
+  policy.best.push_back({1, "val/loss", Better::lower});
+  store.prune(policy);
+  EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{1, 2}));
+}
+
+TEST_F(PruneTest, ChunksThatAKeptCheckpointNeedsStay) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const SmallState state(1);
+  run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
+  const auto kept = run.save(state.dict(), {.epoch = 2, .step = 2}).wait().checkpoint;
+  const PrunePlan plan = store.prune(keep_last(1));
+  EXPECT_EQ(plan.bytes_freed, 0u);
+  EXPECT_GT(plan.bytes_held, 0u);
+  EXPECT_NE(plan.entries.front().held.find("cnn@"), std::string::npos);
+  EXPECT_TRUE(state.is_in(store.open_checkpoint(kept)));
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+
+  // Once nothing needs them any more, the next prune frees them.
+  save(run, 3);
+  const PrunePlan later = store.prune(keep_last(1));
+  EXPECT_GT(later.bytes_freed, plan.bytes_held);
+  EXPECT_TRUE(store.verify().clean());
+}
+
+// H1: a save that has registered may still refer to what is retired while it runs.
+TEST_F(PruneTest, NothingIsCollectedFromUnderASaveInProgress) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const auto first = save(run, 1);
+  save(run, 2);
+  format::StoreIdentity identity;
+  identity.uuid = store.uuid();
+  StoreCore core(path(), {}, identity);
+  {
+    const Registration in_progress(core, run.record().directory);
+    const PrunePlan plan = store.prune(keep_last(1));
+    EXPECT_EQ(plan.bytes_freed, 0u);
+    EXPECT_NE(plan.entries.front().held.find("save in progress"), std::string::npos);
+    // Retired all the same: it is no checkpoint any more.
+    expect_error(ErrorCode::not_found, "pruned", [&] { store.open_checkpoint(first); });
+  }
+  EXPECT_GT(store.prune(keep_last(1)).bytes_freed, 0u);
+}
+
+TEST_F(PruneTest, LeftoversOfDeadSavesAreGarbage) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  PackName name;
+  name.state = PackState::temporary;
+  name.uuid = *Uuid::from_hex("0123456789abcdef0123456789abcdef");
+  name.began = 1;
+  const auto leftover = path() / "runs" / run.record().directory / to_file_name(name);
+  std::ofstream(leftover) << "half a pack";
+  EXPECT_FALSE(store.verify().notes.empty());
+  const PrunePlan plan = store.prune(keep_last(1));
+  EXPECT_EQ(plan.garbage_files, 1u);
+  EXPECT_EQ(plan.bytes_freed, 11u);
+  EXPECT_FALSE(std::filesystem::exists(leftover));
+}
+
+// An unreadable root may need anything, so nothing goes.
+TEST_F(PruneTest, ADamagedManifestStopsCollection) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  save(run, 2);
+  const auto damaged = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait().path;
+  std::filesystem::resize_file(damaged, 300);
+  const PrunePlan plan = store.prune(keep_last(1));
+  EXPECT_EQ(plan.bytes_freed, 0u);
+  EXPECT_NE(plan.entries.front().held.find("cannot be read"), std::string::npos);
+  EXPECT_TRUE(std::filesystem::exists(damaged));
+}
+
+// Random saves (some equal), prunes and removals against what must still be there.
+TEST_F(PruneTest, WhatIsKeptAlwaysLoads) {
+  std::mt19937_64 random(test::seed(5));
+  Store store = Store::create(path());
+  std::vector<Run> runs;
+  runs.push_back(store.create_run(run_options("a")));
+  runs.push_back(store.create_run(run_options("b")));
+  std::map<Uuid, int> version_of;
+  for (int i = 0; i < 120; ++i) {
+    Run& run = runs[random() % runs.size()];
+    const int version = static_cast<int>(random() % 6);
+    if (random() % 4 != 0) {
+      const SmallState state(version, 20'000);
+      const auto saved = run.save(state.dict(), {.epoch = i, .step = i}).wait().checkpoint;
+      version_of[saved.id] = version;
+    } else {
+      const std::uint64_t before = bytes_on_disk();
+      const PrunePlan plan = store.prune(keep_last(1 + random() % 3));
+      EXPECT_EQ(before - bytes_on_disk(), plan.bytes_freed);
+    }
+    for (const RunRecord& record : store.runs()) {
+      for (const CheckpointRecord& checkpoint : store.checkpoints(record.id)) {
+        const SmallState state(version_of.at(checkpoint.id), 20'000);
+        ASSERT_TRUE(state.is_in(store.open_checkpoint(checkpoint)));
+      }
+    }
+  }
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+  // What the index says is what a rebuild says.
+  const auto before = store.checkpoints(runs[0].record().id);
+  store.rebuild_index();
+  EXPECT_EQ(store.checkpoints(runs[0].record().id), before);
+}
+
+}  // namespace
+}  // namespace ckp

@@ -1,0 +1,174 @@
+// The index is disposable, and a store opens without repair after any interruption.
+#include <fcntl.h>
+
+#include <fstream>
+#include <random>
+
+#include "ckp/format/store_identity.h"
+#include "store/layout.h"
+#include "store_fixture.h"
+#include "support/seed.h"
+
+namespace ckp {
+namespace {
+
+using test::SmallState;
+using test::StoreTest;
+
+class RecoveryTest : public StoreTest {
+ protected:
+  // Two runs, four checkpoints.
+  void fill() {
+    Store store = Store::create(path());
+    Run a = store.create_run(run_options("a"));
+    save(a, 1, 0.9);
+    save(a, 2, 0.8);
+    Run b = store.create_run(run_options("b"));
+    save(b, 1, 0.7);
+    save(b, 2, 0.6);
+  }
+  void expect_complete(const Store& store) {
+    ASSERT_EQ(store.runs().size(), 2u);
+    for (const std::string name : {"a", "b"}) {
+      EXPECT_EQ(epochs(store.checkpoints(store.run(name).id)), (std::vector<std::int64_t>{1, 2}));
+      EXPECT_EQ(store.find(parse_address(name + "@best")).epoch, 2);
+      EXPECT_TRUE(
+          SmallState(2).is_in(store.open_checkpoint(store.find(parse_address(name + "@latest")))));
+    }
+  }
+  std::filesystem::path data_file() const { return path() / "index" / "data.mdb"; }
+
+  format::StateBlock read_block() {
+    std::ifstream in(path() / "lock", std::ios::binary);
+    std::vector<char> bytes(format::StateBlock::size);
+    in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return format::decode_state_block(std::as_bytes(std::span(bytes))).value();
+  }
+  void write_block(const format::StateBlock& block) {
+    const auto bytes = format::encode_state_block(block);
+    std::fstream out(path() / "lock", std::ios::in | std::ios::out | std::ios::binary);
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
+  }
+};
+
+TEST_F(RecoveryTest, DeletedIndexIsRebuilt) {
+  fill();
+  std::filesystem::remove_all(path() / "index");
+  expect_complete(Store::open(path()));
+}
+
+TEST_F(RecoveryTest, DamagedIndexIsRebuiltAndNeverBelieved) {
+  fill();
+  std::mt19937_64 random(test::seed(11));
+  for (int i = 0; i < 20; ++i) {
+    {
+      std::fstream file(data_file(), std::ios::in | std::ios::out | std::ios::binary);
+      const auto size = std::filesystem::file_size(data_file());
+      const auto at = static_cast<std::streamoff>(random() % size);
+      file.seekg(at);
+      const char byte = static_cast<char>(file.get() ^ (1 << (random() % 8)));
+      file.seekp(at);
+      file.put(byte);
+    }
+    expect_complete(Store::open(path()));
+  }
+}
+
+TEST_F(RecoveryTest, TruncatedIndexIsRebuilt) {
+  fill();
+  std::filesystem::resize_file(data_file(), 4096);
+  expect_complete(Store::open(path()));
+  std::filesystem::resize_file(data_file(), 0);
+  expect_complete(Store::open(path()));
+}
+
+TEST_F(RecoveryTest, LostLockFileIsMadeAnew) {
+  fill();
+  std::filesystem::remove(path() / "lock");
+  Store store = Store::open(path());
+  expect_complete(store);
+  Run run = store.resume_run("a");
+  EXPECT_GT(save(run, 3).commit, store.find(parse_address("a@2")).commit);
+}
+
+TEST_F(RecoveryTest, ACopyOfAStoreDistrustsTheCopiedIndex) {
+  fill();
+  const auto copy = directory_ / "copy";
+  std::filesystem::copy(path(), copy, std::filesystem::copy_options::recursive);
+  Store store = Store::open(copy);
+  expect_complete(store);
+  {
+    Run run = store.resume_run("a");
+    save(run, 3);
+  }
+  expect_complete(Store::open(path()));
+}
+
+// Killed between C4 and C8: the pack may be there, and the index does not know it.
+TEST_F(RecoveryTest, ACheckpointThatTheIndexMissedIsFound) {
+  fill();
+  format::StateBlock before = read_block();
+  Store store = Store::open(path());
+  {
+    Run run = store.resume_run("a");
+    before = read_block();
+    save(run, 3, 0.1);
+  }
+  // The state block as the killed process left it, with the index of after the commit: the stamp
+  // does not agree, so it is rebuilt.
+  before.begin = before.end + 1;
+  before.run_directory = store.run("a").directory;
+  write_block(before);
+  Store reopened = Store::open(path());
+  EXPECT_EQ(reopened.find(parse_address("a@best")).epoch, 3);
+}
+
+TEST_F(RecoveryTest, AnIndexFromBeforeTheLastBootIsResynced) {
+  fill();
+  const std::string directory = Store::open(path()).run("a").directory;
+  // A pack arrives that no commit told the index about, and the machine boots.
+  Store other = Store::create(directory_ / "other");
+  Run run = other.create_run(run_options("a"));
+  const auto saved = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait();
+  PackName name;
+  name.uuid = saved.checkpoint.id;
+  name.commit = 77;
+  name.step = 300;
+  std::filesystem::copy(saved.path, path() / "runs" / directory / to_file_name(name));
+  format::StateBlock block = read_block();
+  block.boot.bytes[0] ^= std::byte{1};
+  write_block(block);
+
+  Store store = Store::open(path());
+  const auto all = store.checkpoints(store.run("a").id);
+  EXPECT_EQ(epochs(all), (std::vector<std::int64_t>{1, 2, 3}));
+  Run resumed = store.resume_run("b");
+  EXPECT_GT(save(resumed, 9).commit, 77u);  // no number is given twice
+}
+
+TEST_F(RecoveryTest, RebuildSaysWhatItFound) {
+  fill();
+  const auto report = Store::open(path()).rebuild_index();
+  EXPECT_EQ(report.runs, 2u);
+  EXPECT_EQ(report.checkpoints, 4u);
+  EXPECT_GT(report.chunks, 0u);
+}
+
+TEST_F(RecoveryTest, LostJournalsCostParametersButNoCheckpoints) {
+  fill();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path() / "runs")) {
+    if (entry.path().filename().string().starts_with("journal-")) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+  Store store = Store::open(path());
+  store.rebuild_index();
+  EXPECT_EQ(epochs(store.checkpoints(store.run("a").id)), (std::vector<std::int64_t>{1, 2}));
+  const auto report = store.verify();
+  EXPECT_FALSE(report.clean());
+  EXPECT_NE(report.findings.front().message.find("journal"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ckp

@@ -1,0 +1,155 @@
+#include "ckp/verify.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "ckp/load.h"
+#include "ckp/save.h"
+#include "sample_states.h"
+#include "store_fixture.h"
+
+namespace ckp {
+namespace {
+
+using test::read_bytes;
+using test::SmallState;
+using test::StoreTest;
+using test::write_bytes;
+
+class VerifyTest : public StoreTest {};
+
+bool names(const VerifyReport& report, const std::string& text) {
+  return std::any_of(report.findings.begin(), report.findings.end(), [&](const Finding& finding) {
+    return finding.message.find(text) != std::string::npos;
+  });
+}
+
+TEST_F(VerifyTest, ASoundStoreIsCleanAtEveryLevel) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  save(run, 2);
+  for (const auto level : {VerifyLevel::structure, VerifyLevel::stored, VerifyLevel::full}) {
+    const VerifyReport report = store.verify({.level = level});
+    EXPECT_TRUE(report.clean());
+    EXPECT_EQ(report.checkpoints, 2u);
+    EXPECT_EQ(report.runs, 1u);
+    EXPECT_GT(report.bytes, 0u);
+  }
+}
+
+// Every byte of a pack changed in turn: verify reports each, and load reports it or returns exact
+// data.
+TEST_F(VerifyTest, EveryFlippedByteOfAPackIsReported) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const SmallState state(1, 600);
+  const auto saved = run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
+  const auto sound = read_bytes(saved.path);
+  std::size_t silent = 0, wrong = 0, refused = 0;
+  for (std::size_t at = 0; at < sound.size(); ++at) {
+    auto damaged = sound;
+    damaged[at] ^= std::byte{0x20};
+    write_bytes(saved.path, damaged);
+    if (verify_file(saved.path.string()).findings.empty()) {
+      ++silent;
+      ADD_FAILURE() << "byte " << at << " of " << sound.size() << ": verify found nothing";
+    }
+    try {
+      if (!state.is_in(store.open_checkpoint(saved.checkpoint))) ++wrong;
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_EQ(silent, 0u);
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GT(refused, sound.size() / 4);
+  std::cout << sound.size() << " bytes flipped, " << silent << " unseen by verify, " << refused
+            << " refused by load, " << wrong << " loaded wrong\n";
+}
+
+TEST_F(VerifyTest, DamageIsNamedByRunEpochTensorChunkFileAndOffset) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  const auto saved = run.save(SmallState(2).dict(), {.epoch = 2, .step = 200}).wait();
+  // Two more checkpoints share the chunks.
+  run.save(SmallState(2).dict(), {.epoch = 3, .step = 300}).wait();
+  run.save(SmallState(2).dict(), {.epoch = 4, .step = 400}).wait();
+  auto bytes = read_bytes(saved.path);
+  // In the large tensor's chunk: the small one's shared chunk is a few bytes long.
+  bytes[bytes.size() / 2] ^= std::byte{1};
+  write_bytes(saved.path, bytes);
+  const VerifyReport report = store.verify();
+  ASSERT_EQ(report.findings.size(), 1u);
+  const Finding& finding = report.findings.front();
+  EXPECT_EQ(finding.run, "cnn");
+  EXPECT_EQ(finding.tensor, "model/large");
+  EXPECT_EQ(finding.path, saved.path.string());
+  EXPECT_GE(finding.chunk, 0);
+  EXPECT_GT(finding.offset, 0);
+  EXPECT_GE(finding.epoch, 2);
+  EXPECT_EQ(finding.other_checkpoints, 2u);
+  EXPECT_NE(finding.message.find("checksum"), std::string::npos);
+}
+
+TEST_F(VerifyTest, AMissingPackIsReportedForEachCheckpointThatNeedsIt) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const auto first = run.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait();
+  run.save(SmallState(1).dict(), {.epoch = 2, .step = 2}).wait();
+  std::filesystem::remove(first.path);
+  const VerifyReport report = store.verify();
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_TRUE(names(report, "is missing"));
+  EXPECT_EQ(report.findings.front().epoch, 2);
+}
+
+TEST_F(VerifyTest, SwappedPacksAreReported) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  const auto a = run.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait();
+  const auto b = run.save(SmallState(2).dict(), {.epoch = 2, .step = 2}).wait();
+  const auto bytes_a = read_bytes(a.path), bytes_b = read_bytes(b.path);
+  write_bytes(a.path, bytes_b);
+  write_bytes(b.path, bytes_a);
+  EXPECT_TRUE(names(store.verify(), "another name"));
+  EXPECT_THROW(store.open_checkpoint(a.checkpoint), Error);
+}
+
+TEST_F(VerifyTest, LossBelowTheJournalMarkIsDamageAboveItATornTail) {
+  Store store = Store::create(path());
+  std::filesystem::path journal;
+  std::uintmax_t marked = 0;
+  {
+    Run run = store.create_run(run_options("cnn"));
+    run.log(0, 1, {{"train/loss", 2.0}});
+    save(run, 1);
+    for (const auto& entry :
+         std::filesystem::directory_iterator(path() / "runs" / run.record().directory)) {
+      if (entry.path().filename().string().starts_with("journal-")) journal = entry.path();
+    }
+    marked = std::filesystem::file_size(journal);
+    run.log(0, 2, {{"train/loss", 1.0}});
+  }
+  std::filesystem::resize_file(journal, marked + 7);
+  const VerifyReport torn = store.verify();
+  EXPECT_TRUE(torn.clean());
+  ASSERT_EQ(torn.notes.size(), 1u);
+  EXPECT_NE(torn.notes.front().find("torn tail"), std::string::npos);
+
+  std::filesystem::resize_file(journal, marked - 7);
+  EXPECT_FALSE(store.verify().clean());
+}
+
+TEST_F(VerifyTest, StopsWhenAskedAndSaysThatItIsNotComplete) {
+  Store store = Store::create(path());
+  Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  const VerifyReport report = store.verify({.cancelled = [] { return true; }});
+  EXPECT_FALSE(report.complete);
+  EXPECT_FALSE(report.clean());
+}
+
+}  // namespace
+}  // namespace ckp

@@ -1,0 +1,281 @@
+// Files of released versions, read by today's code: contents and refusals.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "ckp/format/journal_record.h"
+#include "ckp/format/store_identity.h"
+#include "pack_support.h"
+
+namespace ckp::format {
+namespace {
+
+using test::Bytes;
+using test::error_of;
+using test::MemorySource;
+
+Bytes load(const std::string& name) {
+  std::ifstream in(std::string(CKP_SOURCE_DIR) + "/tests/golden/v1/" + name, std::ios::binary);
+  EXPECT_TRUE(in) << name;
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  return test::bytes_of(text);
+}
+
+// 00 01 02 ... 0e `last`, as the generator makes them.
+Uuid golden_uuid(unsigned char last) {
+  Uuid uuid;
+  for (std::size_t i = 0; i < 15; ++i) uuid.bytes[i] = static_cast<std::byte>(i);
+  uuid.bytes[15] = static_cast<std::byte>(last);
+  return uuid;
+}
+
+// A golden pack with everything read.
+struct Golden {
+  explicit Golden(const std::string& name)
+      : source(load(name)),
+        directory(read_directory(source)),
+        manifest(read_manifest(source, directory)) {}
+
+  Bytes storage(const TensorEntry& tensor) const {
+    Bytes bytes;
+    for (const auto& piece : manifest.storages.at(tensor.storage).pieces) {
+      const auto& reference = manifest.references.at(piece.reference);
+      const auto* entry = directory.find_chunk(reference.address.number);
+      EXPECT_NE(entry, nullptr);
+      if (entry == nullptr) return {};
+      const Bytes chunk = test::read_chunk_bytes(source, directory, *entry);
+      const auto from = chunk.begin() + piece.offset;
+      bytes.insert(bytes.end(), from, from + piece.length);
+    }
+    return bytes;
+  }
+  const TensorEntry& tensor(const std::string& name) const {
+    const TensorEntry* found = manifest.find(name);
+    if (found == nullptr) throw std::runtime_error("no tensor " + name);
+    return *found;
+  }
+  template <class T>
+  std::vector<T> elements(const std::string& name) const {
+    const Bytes bytes = storage(tensor(name));
+    std::vector<T> values(bytes.size() / sizeof(T));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  }
+
+  MemorySource source;
+  PackDirectory directory;
+  Manifest manifest;
+};
+
+using Shape = std::vector<std::int64_t>;
+using Words = std::vector<std::uint32_t>;
+
+TEST(Golden, MinimalPack) {
+  const Golden pack("minimal.ckp");
+  EXPECT_EQ(pack.directory.header.uuid, golden_uuid(0xaa));
+  EXPECT_EQ(pack.directory.uses, Features{});
+  ASSERT_EQ(pack.manifest.tensors.size(), 2u);
+  EXPECT_EQ(pack.manifest.checkpoint.at("epoch").as_int(), 1);
+  EXPECT_EQ(pack.manifest.values.at("lr").as_double(), 0.5);
+  EXPECT_EQ(pack.elements<std::uint32_t>("model/bias"), (Words{0, 0}));
+  EXPECT_EQ(pack.elements<std::uint32_t>("model/weight"),
+            (Words{0x3f800000, 0xc0000000, 0x3f000000, 0x7fc00001, 0x80000000, 1}));
+  EXPECT_EQ(pack.tensor("model/weight").shape, (Shape{2, 3}));
+  EXPECT_EQ(pack.tensor("model/weight").flags, tensor_flag::requires_grad);
+}
+
+TEST(Golden, EveryDtype) {
+  const Golden pack("complete.ckp");
+  std::uint16_t number = 1;
+  for (; const auto dtype = dtype_from_number(number); ++number) {
+    const auto& tensor = pack.tensor("dtype/" + std::string(to_string(*dtype)));
+    EXPECT_EQ(tensor.dtype, *dtype);
+    const Bytes bytes = pack.storage(tensor);
+    ASSERT_EQ(bytes.size(), 4 * size_of(*dtype));
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      const std::size_t expected = number == 1 ? i % 2 : (number + 29 * i) & 0xff;
+      EXPECT_EQ(std::to_integer<std::size_t>(bytes[i]), expected) << number << " byte " << i;
+    }
+  }
+  EXPECT_GE(number, 22);
+}
+
+TEST(Golden, EveryCodec) {
+  const Golden pack("complete.ckp");
+  const auto codec_of = [&](const std::string& name) {
+    const auto& storage = pack.manifest.storages[pack.tensor(name).storage];
+    const auto& reference = pack.manifest.references[storage.pieces.at(0).reference];
+    return pack.directory.find_chunk(reference.address.number)->codec;
+  };
+  EXPECT_EQ(codec_of("codec/constant"), Codec::constant);
+  EXPECT_EQ(codec_of("codec/planes"), Codec::planes);
+  EXPECT_EQ(codec_of("codec/raw"), Codec::raw);
+  EXPECT_EQ(pack.elements<std::uint32_t>("codec/constant"), Words(1000));
+  std::uint32_t state = 1;
+  for (const std::uint32_t value : pack.elements<std::uint32_t>("codec/planes")) {
+    state = state * 1664525u + 1013904223u;
+    const std::uint32_t exponent = 118 + ((state >> 28) * (state >> 28)) / 32;
+    ASSERT_EQ(value, (state & 0x807fffffu) | (exponent << 23));
+  }
+  const auto counting = pack.elements<std::uint8_t>("codec/raw");
+  for (std::size_t i = 0; i < 256; ++i) EXPECT_EQ(counting.at(i), i);
+}
+
+TEST(Golden, SpecialTensors) {
+  const Golden pack("complete.ckp");
+  EXPECT_EQ(pack.elements<std::uint64_t>("special/scalar"),
+            std::vector<std::uint64_t>{0x8000000000000000});
+  EXPECT_TRUE(pack.tensor("special/scalar").shape.empty());
+  EXPECT_EQ(pack.tensor("special/empty").shape, (Shape{0, 3}));
+  EXPECT_EQ(pack.elements<std::uint32_t>("special/nan32"),
+            (Words{0x7fa00001, 0xffc12345, 0x7f800000, 1}));
+  EXPECT_EQ(pack.elements<std::uint16_t>("special/nan16"),
+            (std::vector<std::uint16_t>{0x7f81, 0xffc1, 0x8000, 1}));
+}
+
+TEST(Golden, SharedStoragesViewsAndShards) {
+  const Golden pack("complete.ckp");
+  const auto& view = pack.tensor("view/transposed");
+  EXPECT_EQ(view.storage, pack.tensor("view/matrix").storage);
+  EXPECT_EQ(view.shape, (Shape{4, 2}));
+  EXPECT_EQ(view.strides, (Shape{1, 4}));
+  EXPECT_EQ(view.storage_offset, 4);
+  const auto& shard = pack.tensor("view/shard");
+  EXPECT_EQ(shard.global_shape, Shape{10});
+  EXPECT_EQ(shard.global_offset, Shape{5});
+  EXPECT_EQ(pack.elements<std::uint16_t>("view/shard"),
+            (std::vector<std::uint16_t>{1, 2, 3, 5, 6}));
+}
+
+TEST(Golden, CheckpointRecordAndValues) {
+  const Golden pack("complete.ckp");
+  const auto& checkpoint = pack.manifest.checkpoint;
+  EXPECT_EQ(checkpoint.at("run_name").as_string(), "golden");
+  EXPECT_EQ(checkpoint.at("run_id").as_bytes().size(), 16u);
+  EXPECT_TRUE(checkpoint.at("continued_from").is_null());
+  EXPECT_EQ(checkpoint.at("step").as_int(), 200);
+  EXPECT_EQ(checkpoint.at("metrics").find("val/loss")->as_double(), 0.25);
+  EXPECT_TRUE(checkpoint.at("nonfinite").as_bool());
+  EXPECT_EQ(checkpoint.at("created_ns").as_int(), 1700000000000000000);
+  EXPECT_EQ(checkpoint.at("journal").find("length")->as_int(), 128);
+  EXPECT_EQ(pack.manifest.values.at("list").as_list().size(), 6u);
+}
+
+TEST(Golden, ReferencesToOtherPacks) {
+  const Golden pack("references.ckp");
+  EXPECT_EQ(pack.directory.uses.refuse, feature::external_references);
+  ASSERT_EQ(pack.manifest.references.size(), 1u);
+  const auto& reference = pack.manifest.references[0];
+  EXPECT_EQ(reference.address, (ChunkAddress{golden_uuid(0xaa), 0}));
+  const Golden minimal("minimal.ckp");
+  EXPECT_EQ(minimal.directory.find_chunk(0)->raw_digest, reference.raw_digest);
+}
+
+TEST(Golden, EveryPackCanBeScanned) {
+  for (const char* name : {"minimal.ckp", "complete.ckp", "references.ckp"}) {
+    const Golden pack(name);
+    const auto scanned = scan_directory(pack.source);
+    EXPECT_EQ(scanned.chunks, pack.directory.chunks) << name;
+    EXPECT_EQ(scanned.manifests, pack.directory.manifests) << name;
+    EXPECT_TRUE(scanned.damage.empty()) << name;
+  }
+}
+
+TEST(Golden, Journal) {
+  const auto contents = decode_journal(load("journal"));
+  EXPECT_EQ(contents.header.run, golden_uuid(0x01));
+  EXPECT_EQ(contents.header.journal, golden_uuid(0x02));
+  EXPECT_TRUE(contents.gaps.empty());
+  ASSERT_GE(contents.records.size(), 2u);
+  EXPECT_EQ(contents.records[0].record.kind, JournalKind::run_created);
+  EXPECT_EQ(contents.records[0].record.payload.find("name")->as_string(), "golden");
+  EXPECT_EQ(contents.records[1].record.sequence, 1u);
+  EXPECT_EQ(contents.records[1].record.commit, 7u);
+  EXPECT_EQ(contents.records[1].record.payload.find("val/loss")->as_double(), 0.25);
+}
+
+TEST(Golden, StoreAndStateBlock) {
+  const auto store = decode_store_identity(load("STORE"));
+  EXPECT_EQ(store.uuid, golden_uuid(0x03));
+  EXPECT_EQ(store.created_ns, 1700000000000000000);
+  const auto block = decode_state_block(load("state-block"));
+  ASSERT_TRUE(block.has_value());
+  EXPECT_EQ(block->store, golden_uuid(0x03));
+  EXPECT_EQ(block->boot, golden_uuid(0x04));
+  EXPECT_EQ(block->begin, 8u);
+  EXPECT_EQ(block->end, 7u);
+  EXPECT_EQ(block->run_directory, "golden-00010203");
+  EXPECT_EQ(block->stamp, (IndexStamp{1, 2, 3, 4, 5}));
+  EXPECT_EQ(block->holder_pid, 4711u);
+  EXPECT_EQ(block->holder_host, "host");
+}
+
+TEST(GoldenRefusal, DirectoryErrorsByFile) {
+  const struct {
+    const char* file;
+    ErrorCode code;
+    const char* message;
+  } cases[] = {
+      {"newer-version.ckp", ErrorCode::newer_format, "needs format version 2"},
+      {"unknown-refuse-bit.ckp", ErrorCode::newer_format, "uses a feature"},
+      {"text-mode.ckp", ErrorCode::corrupt, "line endings were converted"},
+      {"truncated.ckp", ErrorCode::corrupt, "cut short"},
+  };
+  for (const auto& one : cases) {
+    const MemorySource source(load(one.file));
+    const auto message = error_of(one.code, [&] { read_directory(source); });
+    EXPECT_CONTAINS(message, one.message);
+    EXPECT_CONTAINS(message, "test.ckp: pack ");
+  }
+}
+
+TEST(GoldenRefusal, ReservedCodecsAreRefusedForTheirChunkAlone) {
+  for (const char* name : {"sparse", "delta"}) {
+    const MemorySource source(load(std::string(name) + "-codec.ckp"));
+    const auto directory = read_directory(source);
+    Bytes out(24);
+    const auto message = error_of(ErrorCode::newer_format,
+                                  [&] { read_chunk(source, directory, directory.chunks[1], out); });
+    EXPECT_CONTAINS(message, name);
+    EXPECT_CONTAINS(message, "use a newer one");
+    EXPECT_EQ(test::read_chunk_bytes(source, directory, directory.chunks[0]), Bytes(8));
+    EXPECT_EQ(scan_directory(source).chunks.size(), 1u);
+  }
+}
+
+TEST(GoldenRefusal, AFlippedBitIsNamedWithItsChunk) {
+  const MemorySource source(load("flipped-byte.ckp"));
+  const auto directory = read_directory(source);
+  Bytes out(24);
+  const auto message = error_of(ErrorCode::corrupt,
+                                [&] { read_chunk(source, directory, directory.chunks[1], out); });
+  EXPECT_CONTAINS(message, "test.ckp: chunk 1 at offset 320: raw digest is ");
+  EXPECT_CONTAINS(message, directory.chunks[1].raw_digest.hex());
+}
+
+TEST(GoldenRefusal, ATruncatedPackStillYieldsItsChunks) {
+  const MemorySource source(load("truncated.ckp"));
+  const auto scanned = scan_directory(source);
+  EXPECT_EQ(scanned.chunks.size(), 2u);
+  EXPECT_EQ(read_manifest(source, scanned).tensors.size(), 2u);
+}
+
+TEST(GoldenRefusal, OtherUnknownFeaturesCanBeRead) {
+  for (const char* name : {"ignore", "read-only"}) {
+    const Golden pack("unknown-" + std::string(name) + "-bit.ckp");
+    EXPECT_EQ(pack.elements<std::uint32_t>("model/bias"), (Words{0, 0}));
+    const bool writable = check_readable(pack.directory.header.versions, pack.directory.uses, name);
+    EXPECT_EQ(writable, std::string(name) == "ignore");
+  }
+}
+
+TEST(GoldenRefusal, NewerStore) {
+  const auto message =
+      error_of(ErrorCode::newer_format, [] { decode_store_identity(load("newer-STORE")); });
+  EXPECT_CONTAINS(message, "needs format version 2");
+}
+
+}  // namespace
+}  // namespace ckp::format

@@ -1,0 +1,263 @@
+#include "ckp/format/manifest.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+
+#include "ckp/format/limits.h"
+#include "pack_support.h"
+#include "support/seed.h"
+
+namespace ckp::format {
+namespace {
+
+using test::Bytes;
+using test::error_of;
+using test::uuid_of;
+
+Manifest sample() {
+  Manifest manifest;
+  manifest.checkpoint["epoch"] = 3;
+  manifest.checkpoint["metrics"] = Value::Map{{"val/loss", 0.25}};
+  manifest.values["optimizer"] = Value::Map{{"lr", 1e-3}, {"betas", Value::List{0.9, 0.999}}};
+  manifest.references = {
+      {{{}, 0}, {1, 2}, 100}, {{uuid_of(9), 5}, {3, 4}, 64}, {{uuid_of(8), 7}, {5, 6}, 64}};
+  manifest.storages = {{100, {{0, 0, 100}}}, {96, {{1, 0, 64}, {2, 32, 32}}}, {0, {}}};
+  manifest.tensors = {
+      {.name = "model/bias", .dtype = DType::float32, .storage = 0, .shape = {4}, .strides = {1}},
+      {.name = "model/empty",
+       .dtype = DType::int8,
+       .storage = 2,
+       .shape = {0, 3},
+       .strides = {3, 1}},
+      {.name = "model/scalar", .dtype = DType::float64, .storage = 1, .storage_offset = 11},
+      {.name = "model/weight",
+       .dtype = DType::bfloat16,
+       .flags = tensor_flag::requires_grad,
+       .storage = 1,
+       .storage_offset = 1,
+       .shape = {2, 3},
+       .strides = {1, 2},
+       .global_shape = {4, 3},
+       .global_offset = {2, 0}},
+  };
+  return manifest;
+}
+
+TEST(Manifest, RoundTrips) {
+  const Manifest manifest = sample();
+  EXPECT_EQ(decode_manifest(encode_manifest(manifest)), manifest);
+  EXPECT_EQ(decode_manifest(encode_manifest({})), Manifest{});
+  EXPECT_EQ(encode_manifest(manifest), encode_manifest(decode_manifest(encode_manifest(manifest))));
+}
+
+TEST(Manifest, FindsByName) {
+  const Manifest manifest = sample();
+  ASSERT_NE(manifest.find("model/scalar"), nullptr);
+  EXPECT_EQ(manifest.find("model/scalar")->dtype, DType::float64);
+  EXPECT_EQ(manifest.find("model/scala"), nullptr);
+  EXPECT_EQ(manifest.find(""), nullptr);
+  EXPECT_EQ(manifest.find("z"), nullptr);
+}
+
+TEST(Manifest, RowsCostWhatTheColumnsSay) {
+  Manifest manifest;
+  const std::size_t before = encode_manifest(manifest).size();
+  manifest.storages.push_back({});
+  manifest.tensors.push_back({.name = "t", .dtype = DType::uint8, .shape = {0}, .strides = {1}});
+  EXPECT_EQ(encode_manifest(manifest).size() - before, 12u + 22u + 1u + 16u);
+}
+
+// Each rule: refused when written, by the words given.
+struct Rule {
+  const char* message;
+  std::function<void(Manifest&)> break_it;
+};
+
+const std::vector<Rule>& rules() {
+  constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  static const std::vector<Rule> all{
+      {"section references, entry 1: raw_size is 67108865",
+       [](Manifest& m) { m.references[1].raw_size = limits::chunk_raw_size + 1; }},
+      {"section storages, entry 0: size is 101, its pieces hold 100",
+       [](Manifest& m) { m.storages[0].size = 101; }},
+      {"section storages, entry 1: piece 1: reference is 3, there are 3",
+       [](Manifest& m) { m.storages[1].pieces[1].reference = 3; }},
+      {"piece 1: 32 bytes at offset 33 do not lie in a chunk of 64",
+       [](Manifest& m) { m.storages[1].pieces[1].offset = 33; }},
+      {"do not lie in a chunk", [](Manifest& m) { m.storages[1].pieces[1].length = 0xffffffff; }},
+      {"do not lie in a chunk", [](Manifest& m) { m.storages[1].pieces[1].offset = 0xffffffff; }},
+      {"0 bytes at offset 32", [](Manifest& m) { m.storages[1].pieces[1].length = 0; }},
+      {"section tensors, entry 0: the name is empty", [](Manifest& m) { m.tensors[0].name = ""; }},
+      {"the name has 4097 bytes", [](Manifest& m) { m.tensors[0].name.assign(4097, 'a'); }},
+      {"the name is not UTF-8", [](Manifest& m) { m.tensors[0].name = "a\xff"; }},
+      {"without NUL", [](Manifest& m) { m.tensors[0].name = std::string("a\0b", 3); }},
+      {"(model/bias): names are not sorted", [](Manifest& m) { m.tensors[1].name = "model/bias"; }},
+      {"names are not sorted", [](Manifest& m) { std::swap(m.tensors[0], m.tensors[1]); }},
+      {"dtype 99 is not known", [](Manifest& m) { m.tensors[0].dtype = static_cast<DType>(99); }},
+      {"flags are 0x8", [](Manifest& m) { m.tensors[0].flags = 8; }},
+      {"rank is 65",
+       [](Manifest& m) {
+         m.tensors[0].shape.assign(65, 1);
+         m.tensors[0].strides.assign(65, 1);
+       }},
+      {"2 strides for 1 dimensions",
+       [](Manifest& m) {
+         m.tensors[0].strides = {1, 1};
+       }},
+      {"shape has a negative", [](Manifest& m) { m.tensors[0].shape = {-1}; }},
+      {"strides have a negative", [](Manifest& m) { m.tensors[0].strides = {-1}; }},
+      {"storage is 3, there are 3", [](Manifest& m) { m.tensors[0].storage = 3; }},
+      {"storage_offset is -1", [](Manifest& m) { m.tensors[0].storage_offset = -1; }},
+      {"reach beyond storage 0 of 100", [](Manifest& m) { m.tensors[0].shape = {26}; }},
+      {"reach beyond", [](Manifest& m) { m.tensors[0].storage_offset = 22; }},
+      {"reach beyond", [](Manifest& m) { m.tensors[0].storage_offset = huge; }},
+      {"reach beyond", [](Manifest& m) { m.tensors[0].strides = {huge}; }},
+      {"reach beyond", [](Manifest& m) { m.tensors[0].shape = {huge}; }},
+      {"reach beyond",
+       [](Manifest& m) {
+         m.tensors[0].shape = {huge, huge};  // no bytes needed, and yet no size to allocate
+         m.tensors[0].strides = {0, 0};
+       }},
+      {"dimension 0: 2 at global_offset 3 exceed global_shape 4",
+       [](Manifest& m) {
+         m.tensors[3].global_offset = {3, 0};
+       }},
+      {"global_offset -1",
+       [](Manifest& m) {
+         m.tensors[3].global_offset = {-1, 0};
+       }},
+      {"exceed global_shape",
+       [](Manifest& m) {
+         m.tensors[3].global_offset = {huge, 0};
+       }},
+      {"global_shape has 1", [](Manifest& m) { m.tensors[3].global_shape = {4}; }},
+      {"global_shape has 2 and global_offset 0",
+       [](Manifest& m) { m.tensors[3].global_offset = {}; }},
+  };
+  return all;
+}
+
+TEST(Manifest, EveryRuleIsKeptWhenWriting) {
+  for (const Rule& rule : rules()) {
+    Manifest manifest = sample();
+    rule.break_it(manifest);
+    EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_manifest(manifest); }),
+                    rule.message);
+  }
+}
+
+// Raw manifests with one field changed, found by its value.
+Bytes replaced(Bytes bytes, std::size_t at, std::uint64_t value, std::size_t width) {
+  for (std::size_t i = 0; i < width; ++i) bytes[at + i] = static_cast<std::byte>(value >> (8 * i));
+  return bytes;
+}
+
+// Where section `number` starts, by walking over their headers.
+std::size_t section_at(const Bytes& raw, unsigned number) {
+  std::size_t at = 0;
+  while (Reader(std::span(raw).subspan(at), "t").u16() != number) {
+    at += 16 + Reader(std::span(raw).subspan(at + 8), "t").u64();
+  }
+  return at;
+}
+
+TEST(Manifest, UnknownSectionsAreSkippedUnlessRequired) {
+  for (const std::uint16_t number : {std::uint16_t{6}, std::uint16_t{7}, std::uint16_t{1000}}) {
+    Writer more;
+    more.u16(number);
+    more.u16(0);
+    more.u32(0);
+    more.u64(5);
+    more.text("hello");
+    Bytes raw = encode_manifest(sample());
+    const std::size_t at = raw.size();
+    raw.insert(raw.end(), more.buffer().begin(), more.buffer().end());
+    EXPECT_EQ(decode_manifest(raw), sample());
+    raw[at + 2] = std::byte{1};
+    const auto message = error_of(ErrorCode::newer_format, [&] { decode_manifest(raw); });
+    EXPECT_CONTAINS(message, "section " + std::to_string(number) + " is required");
+  }
+}
+
+TEST(Manifest, MissingAndRepeatedSectionsAreNamed) {
+  const Bytes raw = encode_manifest(sample());
+  const std::size_t last = section_at(raw, 5);
+  const Bytes four(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(last));
+  EXPECT_CONTAINS(error_of(ErrorCode::corrupt, [&] { decode_manifest(four); }), "only 4 of 5");
+  Bytes twice = raw;
+  twice.insert(twice.end(), raw.begin() + static_cast<std::ptrdiff_t>(last), raw.end());
+  EXPECT_CONTAINS(error_of(ErrorCode::corrupt, [&] { decode_manifest(twice); }),
+                  "section 5: follows section 5");
+}
+
+TEST(Manifest, CountsThatTheBytesCannotJustifyAreRefusedBeforeAllocation) {
+  const Bytes raw = encode_manifest(sample());
+  for (const unsigned section : {3u, 4u, 5u}) {
+    const std::size_t counts = section_at(raw, section) + 16;
+    const std::size_t fields = section == 5 ? 4 : 2;
+    for (std::size_t field = 0; field < fields; ++field) {
+      const Bytes bad = replaced(raw, counts + 4 * field, 0xffffffff, 4);
+      EXPECT_CONTAINS(error_of(ErrorCode::corrupt, [&] { decode_manifest(bad); }),
+                      "its counts ask for");
+    }
+  }
+  const Bytes bad = replaced(raw, section_at(raw, 4) + 8, 0xffffffffffffffff, 8);
+  error_of(ErrorCode::corrupt, [&] { decode_manifest(bad); });
+}
+
+TEST(Manifest, ColumnsThatDoNotFitTogetherAreNamed) {
+  const Bytes raw = encode_manifest(sample());
+  const auto message = [&](std::size_t at, std::uint64_t value, std::size_t width) {
+    const Bytes bad = replaced(raw, at, value, width);
+    return error_of(ErrorCode::corrupt, [&] { decode_manifest(bad); });
+  };
+  const std::size_t references = section_at(raw, 3) + 16;
+  EXPECT_CONTAINS(message(references + 8, 0xff, 1), "pack uuids are nil, repeat or do not rise");
+  EXPECT_CONTAINS(message(references + 8 + 32, 3, 4), "pack is 3, there are 2");
+  const std::size_t storages = section_at(raw, 4) + 16;
+  EXPECT_CONTAINS(message(storages + 8 + 24, 9, 4), "piece counts add up to more than 3");
+  EXPECT_CONTAINS(message(storages + 8 + 24, 0, 4), "piece counts add up to 2, expected 3");
+  const std::size_t tensors = section_at(raw, 5) + 16;
+  EXPECT_CONTAINS(message(tensors + 16, 0xffff, 4), "entry 0: name end is");
+  const std::size_t names = 10 + 11 + 12 + 12;
+  const std::size_t ranks = tensors + 16 + 16 + names + 4 * (2 + 2 + 4 + 8);
+  EXPECT_CONTAINS(message(ranks, 64, 1), "ranks add up to more");
+  EXPECT_CONTAINS(message(ranks, 0, 1), "ranks add up to fewer");
+  EXPECT_CONTAINS(message(ranks + 4, 1, 1), "shards have more dimensions");
+  EXPECT_CONTAINS(message(ranks + 4, 2, 1), "model/bias: has_global is 2 at rank 1");
+  EXPECT_CONTAINS(message(ranks + 4 + 2, 1, 1), "model/scalar: has_global is 1 at rank 0");
+}
+
+TEST(Manifest, UnknownDtypesAndFlagsAreNewerWhenRead) {
+  const Bytes raw = encode_manifest(sample());
+  const std::size_t dtypes = section_at(raw, 5) + 16 + 16 + 16 + (10 + 11 + 12 + 12);
+  EXPECT_CONTAINS(
+      error_of(ErrorCode::newer_format, [&] { decode_manifest(replaced(raw, dtypes, 500, 2)); }),
+      "(model/bias): dtype 500 is not known");
+  EXPECT_CONTAINS(
+      error_of(ErrorCode::newer_format, [&] { decode_manifest(replaced(raw, dtypes + 8, 16, 2)); }),
+      "flags are 0x10");
+}
+
+TEST(Manifest, CutAtEveryLengthAndFlippedAnywhereIsAnErrorOrAManifest) {
+  const Bytes raw = encode_manifest(sample());
+  for (std::size_t size = 0; size < raw.size(); ++size) {
+    const auto part = std::span(raw).first(size);
+    EXPECT_THROW(decode_manifest(part), Error) << size;
+  }
+  std::mt19937_64 random(test::seed(23));
+  for (std::size_t i = 0; i < raw.size() * 8; ++i) {
+    Bytes bad = raw;
+    bad[i / 8] ^= static_cast<std::byte>(1u << (i % 8));
+    if (i % 3 == 0) bad[random() % bad.size()] = std::byte{0xff};
+    try {
+      decode_manifest(bad);
+    } catch (const Error&) {
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ckp::format

@@ -1,0 +1,51 @@
+// Small packs for the golden files, made through the public interface only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ckp/format/pack.h"
+
+namespace ckp::golden {
+
+using Bytes = std::vector<std::byte>;
+
+// 00 01 02 ... with the last byte replaced, so that a hex dump shows where it is.
+Uuid uuid_ending_in(unsigned char last);
+
+// The elements' bytes, little-endian.
+template <class T>
+Bytes elements(std::initializer_list<T> values) {
+  Bytes bytes;
+  for (const T value : values) {
+    for (std::size_t i = 0; i < sizeof(T); ++i) {
+      bytes.push_back(static_cast<std::byte>((value >> (8 * i)) & 0xff));
+    }
+  }
+  return bytes;
+}
+
+class Builder {
+ public:
+  explicit Builder(const format::PackHeader& header);
+
+  // Adds a chunk and returns its reference's index in the manifest.
+  std::uint32_t chunk(const Bytes& raw, std::size_t scalar_size, format::Compression compression);
+  // Adds a storage that is one whole chunk, and returns its index.
+  std::uint32_t storage(const Bytes& raw, std::size_t scalar_size,
+                        format::Compression compression = format::Compression::balanced);
+  std::uint32_t storage_of(std::vector<format::StoragePiece> pieces);
+  format::TensorEntry& tensor(const std::string& name, DType dtype, std::uint32_t storage,
+                              std::vector<std::int64_t> shape);
+
+  format::Manifest manifest;
+  Bytes finish();
+
+ private:
+  Bytes file_;
+  format::PackWriter writer_;
+};
+
+}  // namespace ckp::golden

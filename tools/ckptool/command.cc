@@ -1,0 +1,77 @@
+#include "command.h"
+
+namespace ckp::tool {
+
+Command::Command(std::string name, std::string summary, std::string example)
+    : name_(std::move(name)), summary_(std::move(summary)), example_(std::move(example)) {}
+
+void Command::attach(CLI::App& program) {
+  app_ = program.add_subcommand(name_, summary_);
+  declare();
+  flag("--json", json_, "Print one JSON document");
+  flag("--quiet,-q", quiet_, "No progress, no confirmations");
+  std::string footer = "Example:\n";
+  for (const std::string& line : CLI::detail::split(example_, '\n')) footer += "  " + line + "\n";
+  app_->footer(footer);
+}
+
+ExitCode Command::execute(Context& context) { return run(context); }
+
+void Command::positional(const std::string& name, const std::string& help, bool many) {
+  CLI::Option* added = app_->add_option(name, help);
+  added->type_name("");
+  if (many) added->expected(0, CLI::detail::expected_max_vector_size);
+  positionals_.push_back(added);
+}
+
+CLI::Option* Command::option(const std::string& name, const std::string& type, std::string& value,
+                             const std::string& help) {
+  return app_->add_option(name, value, help)->type_name(type);
+}
+
+CLI::Option* Command::options(const std::string& name, const std::string& type,
+                              std::vector<std::string>& values, const std::string& help) {
+  return app_->add_option(name, values, help)->type_name(type)->expected(1)->take_all();
+}
+
+CLI::Option* Command::flag(const std::string& name, bool& value, const std::string& help) {
+  return app_->add_flag(name, value, help);
+}
+
+void Command::store_positional() {
+  positional("STORE", "The store; left out: --store, $CKPSTORE, or upward from here");
+  option("--store", "DIR", store_, "The store, when it is not the first argument");
+}
+
+std::vector<std::string> Command::arguments() const {
+  std::vector<std::string> values;
+  for (const CLI::Option* each : positionals_) {
+    if (each->count() == 0) continue;
+    const std::vector<std::string> given = each->results();
+    values.insert(values.end(), given.begin(), given.end());
+  }
+  return values;
+}
+
+StoreArgument Command::store_and_rest(Context& context, std::size_t min, std::size_t max,
+                                      std::string_view what) const {
+  StoreArgument found = find_store(arguments(), store_, max, *context.file_system);
+  check_count(found.rest, min, max, what);
+  return found;
+}
+
+void Command::print(Context& context, const Json& json, const std::string& text) const {
+  context.output.text(json_ ? document(json) : text);
+}
+
+std::vector<std::unique_ptr<Command>> all_commands() {
+  std::vector<std::unique_ptr<Command>> commands;
+  for (const auto make :
+       {make_init, make_runs, make_ls, make_show, make_best, make_verify, make_prune, make_rm,
+        make_convert, make_import, make_digest, make_rebuild_index}) {
+    commands.push_back(make());
+  }
+  return commands;
+}
+
+}  // namespace ckp::tool

@@ -1,0 +1,74 @@
+#include "facts.h"
+
+#include <fmt/format.h>
+
+#include "render.h"
+
+namespace ckp::tool {
+namespace {
+
+void add_values(Facts& facts, const std::string& title, const Value::Map& values) {
+  for (auto& [name, value] : flatten(values)) facts.emplace_back(title + " " + name, value);
+}
+
+std::string attempt_text(const Attempt& attempt) {
+  std::string text = fmt::format("{} on {}, pid {}", local_time(attempt.started_ns),
+                                 printable(attempt.host), attempt.pid);
+  if (attempt.continued_from.has_value()) {
+    text += fmt::format(", continued from {}", attempt.continued_from->short_hex());
+  }
+  return text;
+}
+
+}  // namespace
+
+Facts checkpoint_facts(const CheckpointRecord& checkpoint) {
+  Facts facts{{"checkpoint", address_text(checkpoint)},
+              {"id", checkpoint.id.hex()},
+              {"epoch", std::to_string(checkpoint.epoch)},
+              {"step", std::to_string(checkpoint.step)},
+              {"time", local_time(checkpoint.created_ns)},
+              {"tensors", fmt::format("{}, {}", grouped(checkpoint.tensor_count),
+                                      exact_size(checkpoint.tensor_bytes))},
+              {"file size", exact_size(checkpoint.file_size)}};
+  if (checkpoint.attempt != 0) facts.emplace_back("attempt", std::to_string(checkpoint.attempt));
+  if (checkpoint.commit != 0) facts.emplace_back("commit", std::to_string(checkpoint.commit));
+  if (!checkpoint.writer.empty()) facts.emplace_back("writer", printable(checkpoint.writer));
+  if (checkpoint.final) facts.emplace_back("final", "yes: the end of the run");
+  if (checkpoint.nonfinite) {
+    facts.emplace_back("nonfinite", "yes: a tensor holds NaN or infinity; resume passes it over");
+  }
+  add_values(facts, "tag", checkpoint.tags);
+  return facts;
+}
+
+Facts metric_facts(const CheckpointRecord& checkpoint) {
+  Facts facts;
+  for (const auto& [name, value] : checkpoint.metrics) {
+    facts.emplace_back(printable(name), number_text(value));
+  }
+  return facts;
+}
+
+Facts run_facts(const RunRecord& run) {
+  Facts facts{{"run", run.name},
+              {"id", run.id.hex()},
+              {"status", std::string(to_string(run.status))},
+              {"created", local_time(run.created_ns)},
+              {"directory", "runs/" + printable(run.directory)}};
+  if (!run.experiment.empty()) facts.emplace_back("experiment", printable(run.experiment));
+  if (!run.best_metric.empty()) facts.emplace_back("best metric", printable(run.best_metric));
+  for (const auto& [metric, better] : run.directions) {
+    facts.emplace_back("metric " + printable(metric),
+                       better == Better::lower ? "lower is better" : "higher is better");
+  }
+  for (const Attempt& attempt : run.attempts) {
+    facts.emplace_back(fmt::format("attempt {}", attempt.number), attempt_text(attempt));
+  }
+  add_values(facts, "parameter", run.parameters);
+  add_values(facts, "tag", run.tags);
+  add_values(facts, "environment", run.environment);
+  return facts;
+}
+
+}  // namespace ckp::tool

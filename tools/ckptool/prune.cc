@@ -1,0 +1,136 @@
+// ckptool prune: deletes the checkpoints that no rule keeps.
+#include <fmt/format.h>
+
+#include "ckp/retention.h"
+#include "command.h"
+#include "render.h"
+
+namespace ckp::tool {
+namespace {
+
+std::string reasons_of(const PruneEntry& entry) {
+  std::vector<std::string> reasons = entry.decision.reasons;
+  if (!entry.held.empty()) reasons.push_back("file stays: " + entry.held);
+  return printable(join(reasons));
+}
+
+Json plan_json(const PrunePlan& plan, bool dry_run) {
+  Json entries = Json::array();
+  for (const PruneEntry& entry : plan.entries) {
+    const CheckpointRecord& checkpoint = entry.decision.checkpoint;
+    entries.push_back({{"run", entry.run},
+                       {"checkpoint", checkpoint.id.hex()},
+                       {"epoch", checkpoint.epoch},
+                       {"step", checkpoint.step},
+                       {"action", entry.decision.keep ? "keep" : "delete"},
+                       {"reasons", entry.decision.reasons},
+                       {"bytes_freed", entry.bytes_freed},
+                       {"held", entry.held}});
+  }
+  return {{"dry_run", dry_run},
+          {"entries", entries},
+          {"bytes_freed", plan.bytes_freed},
+          {"bytes_held", plan.bytes_held},
+          {"garbage_files", plan.garbage_files}};
+}
+
+std::string entries_table(const PrunePlan& plan) {
+  Table table({{"RUN"},
+               {"CHECKPOINT"},
+               {"EPOCH", Table::Align::right},
+               {"STEP", Table::Align::right},
+               {"ACTION"},
+               {"FREES", Table::Align::right},
+               {"REASON"}});
+  for (const PruneEntry& entry : plan.entries) {
+    const CheckpointRecord& checkpoint = entry.decision.checkpoint;
+    const bool keep = entry.decision.keep;
+    table.add({entry.run, short_id(checkpoint.id), std::to_string(checkpoint.epoch),
+               std::to_string(checkpoint.step), keep ? "keep" : "delete",
+               keep ? "-" : human_size(entry.bytes_freed), reasons_of(entry)});
+  }
+  return table.empty() ? "no checkpoints\n" : table.text();
+}
+
+std::string summary_of(const PrunePlan& plan, bool dry_run) {
+  std::uint64_t deleted = 0;
+  for (const PruneEntry& entry : plan.entries) deleted += entry.decision.keep ? 0 : 1;
+  std::string text = fmt::format("{} {} of {}, {} {}\n", dry_run ? "would delete" : "deleted",
+                                 grouped(deleted), counted(plan.entries.size(), "checkpoint"),
+                                 dry_run ? "would free" : "freed", exact_size(plan.bytes_freed));
+  if (plan.garbage_files > 0) {
+    text +=
+        fmt::format("{} of saves that died {} among them\n", counted(plan.garbage_files, "file"),
+                    plan.garbage_files == 1 ? "is" : "are");
+  }
+  if (plan.bytes_held > 0) {
+    text += fmt::format("{} of deleted checkpoints stay: kept checkpoints need chunks in them\n",
+                        exact_size(plan.bytes_held));
+  }
+  return text;
+}
+
+class Prune : public Command {
+ public:
+  Prune()
+      : Command("prune", "Delete the checkpoints that no rule keeps; one rule is enough to keep",
+                "ckptool prune ./store --keep-last 3 --keep-best 2:val/loss:min --dry-run\n"
+                "ckptool prune ./store cnn-lr3 --keep-every 10e --keep-within 7d") {}
+
+ private:
+  void declare() override {
+    store_positional();
+    positional("RUN", "Runs; left out: every run, each judged by itself", true);
+    keep_last_option();
+    options("--keep-best", "[N:]METRIC[:min|max]", best_,
+            "The N best by a metric; may be repeated");
+    options("--keep-every", "Ne|Ns", every_, "Each N-th epoch (10e) or step (500s)");
+    option("--keep-within", "DURATION", within_, "Those younger than 7d, 12h or 30m");
+    options("--keep-tag", "TAG", tags_, "Those with this tag; may be repeated");
+    flag("--dry-run,-n", dry_run_, "Show what would be done, and do nothing");
+  }
+
+  void keep_last_option() {
+    app()
+        ->add_option("--keep-last", last_, "The N newest finite ones of the current line")
+        ->type_name("N");
+  }
+
+  KeepPolicy policy() const {
+    KeepPolicy policy;
+    policy.last = last_;
+    for (const std::string& text : best_) policy.best.push_back(parse_keep_best(text));
+    for (const std::string& text : every_) parse_keep_every(text, policy);
+    if (!within_.empty()) policy.within_ns = parse_duration_ns(within_);
+    policy.tags = tags_;
+    return policy;
+  }
+
+  ExitCode run(Context& context) override {
+    const KeepPolicy keep = policy();
+    if (keep.empty()) {
+      throw Error(ErrorCode::invalid_argument,
+                  "prune: no rule keeps anything, so everything would go; say what to keep, for "
+                  "example --keep-last 3; a whole run is deleted with: ckptool rm STORE --run RUN");
+    }
+    constexpr std::size_t any_number = 1'000'000;
+    const StoreArgument found = store_and_rest(context, 0, any_number, "");
+    Store store = Store::open(found.path, {.file_system = context.file_system});
+    const PrunePlan plan =
+        dry_run_ ? store.plan_prune(keep, found.rest) : store.prune(keep, found.rest);
+    const std::string table = quiet() ? "" : entries_table(plan);
+    print(context, plan_json(plan, dry_run_), table + summary_of(plan, dry_run_));
+    return ExitCode::ok;
+  }
+
+  std::uint32_t last_ = 0;
+  std::vector<std::string> best_, every_, tags_;
+  std::string within_;
+  bool dry_run_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_prune() { return std::make_unique<Prune>(); }
+
+}  // namespace ckp::tool

@@ -1,0 +1,39 @@
+// ckptool rebuild-index: makes the index anew from packs and journals.
+#include <fmt/format.h>
+
+#include "command.h"
+#include "render.h"
+
+namespace ckp::tool {
+namespace {
+
+class RebuildIndex : public Command {
+ public:
+  RebuildIndex()
+      : Command("rebuild-index", "Make the index anew from packs and journals",
+                "ckptool rebuild-index ./store") {}
+
+ private:
+  void declare() override { store_positional(); }
+
+  ExitCode run(Context& context) override {
+    const StoreArgument found = store_and_rest(context, 0, 0, "");
+    Store store = Store::open(found.path, {.file_system = context.file_system});
+    const Store::RebuildReport report = store.rebuild_index();
+    const std::string text =
+        quiet() ? ""
+                : fmt::format("index rebuilt: {}, {}, {}\n", counted(report.runs, "run"),
+                              counted(report.checkpoints, "checkpoint"),
+                              counted(report.chunks, "chunk"));
+    print(context,
+          {{"runs", report.runs}, {"checkpoints", report.checkpoints}, {"chunks", report.chunks}},
+          text);
+    return ExitCode::ok;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_rebuild_index() { return std::make_unique<RebuildIndex>(); }
+
+}  // namespace ckp::tool

@@ -1,0 +1,129 @@
+// ckptool rm: deletes checkpoints, or a run.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "ckp/address.h"
+#include "command.h"
+#include "render.h"
+
+namespace ckp::tool {
+namespace {
+
+// Asks on the terminal. Only a plain yes is one.
+bool confirmed(const std::string& question) {
+  std::cerr << question << " [y/N] " << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+class Rm : public Command {
+ public:
+  Rm()
+      : Command("rm", "Delete checkpoints, or a whole run with its record",
+                "ckptool rm ./store cnn-lr3@4 cnn-lr3@9c0e11d2\n"
+                "ckptool rm ./store --run cnn-lr3 --yes") {}
+
+ private:
+  void declare() override {
+    store_positional();
+    positional("ADDRESS", "Checkpoints, each written with its @", true);
+    option("--run", "RUN", run_, "Delete this run, its checkpoints and its record");
+    flag("--yes,-y", yes_, "Do not ask; needed when there is no terminal");
+  }
+
+  ExitCode run(Context& context) override {
+    constexpr std::size_t any_number = 1'000'000;
+    const StoreArgument found = store_and_rest(context, 0, any_number, "");
+    if (found.rest.empty() == run_.empty()) {
+      throw UsageError("expected either addresses (RUN@EPOCH, RUN@ID) or --run RUN");
+    }
+    Store store = Store::open(found.path, {.file_system = context.file_system});
+    return run_.empty() ? remove_checkpoints(context, store, found.rest)
+                        : remove_run(context, store);
+  }
+
+  ExitCode remove_checkpoints(Context& context, Store& store,
+                              const std::vector<std::string>& addresses) {
+    const std::vector<CheckpointRecord> victims = find_all(store, addresses);
+    std::vector<std::string> names;
+    std::vector<Uuid> ids;
+    Json deleted = Json::array();
+    for (const CheckpointRecord& each : victims) {
+      names.push_back(
+          fmt::format("{} (epoch {}, step {})", address_text(each), each.epoch, each.step));
+      ids.push_back(each.id);
+      deleted.push_back(to_json(each));
+    }
+    if (!may(fmt::format("delete {}: {}?", counted(victims.size(), "checkpoint"), join(names)))) {
+      return refuse(context);
+    }
+    const std::uint64_t freed = store.remove_checkpoints(ids);
+    print(context, {{"deleted", deleted}, {"bytes_freed", freed}},
+          quiet() ? "" : fmt::format("deleted {}, freed {}\n", join(names), exact_size(freed)));
+    return ExitCode::ok;
+  }
+
+  // All are found before the first is deleted; one that is named twice counts once.
+  static std::vector<CheckpointRecord> find_all(const Store& store,
+                                                const std::vector<std::string>& addresses) {
+    std::vector<CheckpointRecord> found;
+    for (const std::string& text : addresses) {
+      if (text.find('@') == std::string::npos) {
+        const std::string word = shell_word(text);
+        throw Error(
+            ErrorCode::invalid_argument,
+            fmt::format("{}: says no checkpoint; its newest one is {}@latest, the whole run "
+                        "is --run {}",
+                        printable(text), word, word));
+      }
+      const CheckpointRecord one = store.find(parse_address(text));
+      const bool known =
+          std::any_of(found.begin(), found.end(),
+                      [&](const CheckpointRecord& other) { return other.id == one.id; });
+      if (!known) found.push_back(one);
+    }
+    return found;
+  }
+
+  ExitCode remove_run(Context& context, Store& store) {
+    const RunRecord record = store.run(run_);
+    const std::uint64_t count = store.checkpoints(record.id).size();
+    if (!may(fmt::format("delete run {} with {} and its record?", record.name,
+                         counted(count, "checkpoint")))) {
+      return refuse(context);
+    }
+    const std::uint64_t freed = store.remove_run(record.id.hex());
+    print(context,
+          {{"deleted_run", to_json(record)}, {"checkpoints", count}, {"bytes_freed", freed}},
+          quiet() ? ""
+                  : fmt::format("deleted run {} with {}, freed {}\n", record.name,
+                                counted(count, "checkpoint"), exact_size(freed)));
+    return ExitCode::ok;
+  }
+
+  bool may(const std::string& question) const {
+    if (yes_) return true;
+    if (::isatty(STDIN_FILENO) != 1 || ::isatty(STDERR_FILENO) != 1) {
+      throw UsageError("rm asks before it deletes, and there is no terminal; add --yes");
+    }
+    return confirmed("ckptool: " + question);
+  }
+
+  ExitCode refuse(Context& context) const {
+    print(context, {{"deleted", Json::array()}, {"bytes_freed", 0}}, "nothing deleted\n");
+    return ExitCode::error;
+  }
+
+  std::string run_;
+  bool yes_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_rm() { return std::make_unique<Rm>(); }
+
+}  // namespace ckp::tool

@@ -1,0 +1,140 @@
+// ckptool show: everything about one checkpoint, or a run with its latest one.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "ckp/address.h"
+#include "command.h"
+#include "facts.h"
+#include "render.h"
+#include "source.h"
+
+namespace ckp::tool {
+namespace {
+
+std::uint64_t elements_of(const format::TensorEntry& tensor) {
+  std::uint64_t count = 1;
+  for (const std::int64_t size : tensor.shape) count *= static_cast<std::uint64_t>(size);
+  return count;
+}
+
+std::string part_of(const std::string& name) { return name.substr(0, name.find('/')); }
+
+struct Part {
+  std::uint64_t tensors = 0, elements = 0, bytes = 0;
+};
+
+std::map<std::string, Part> parts_of(const format::Manifest& manifest) {
+  std::map<std::string, Part> parts;
+  for (const format::TensorEntry& tensor : manifest.tensors) {
+    Part& part = parts[part_of(tensor.name)];
+    ++part.tensors;
+    part.elements += elements_of(tensor);
+    part.bytes += elements_of(tensor) * size_of(tensor.dtype);
+  }
+  return parts;
+}
+
+std::string parts_table(const format::Manifest& manifest) {
+  Table table({{"PART"},
+               {"TENSORS", Table::Align::right},
+               {"ELEMENTS", Table::Align::right},
+               {"SIZE", Table::Align::right}});
+  for (const auto& [name, part] : parts_of(manifest)) {
+    table.add(
+        {printable(name), grouped(part.tensors), grouped(part.elements), human_size(part.bytes)});
+  }
+  return table.text();
+}
+
+std::string tensors_table(const format::Manifest& manifest) {
+  Table table({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Table::Align::right}});
+  for (const format::TensorEntry& tensor : manifest.tensors) {
+    table.add({printable(tensor.name), std::string(to_string(tensor.dtype)),
+               shape_text(tensor.shape), human_size(elements_of(tensor) * size_of(tensor.dtype))});
+  }
+  return table.text();
+}
+
+Json manifest_json(const format::Manifest& manifest) {
+  Json parts = Json::object();
+  for (const auto& [name, part] : parts_of(manifest)) {
+    parts[name] = {{"tensors", part.tensors}, {"elements", part.elements}, {"bytes", part.bytes}};
+  }
+  Json tensors = Json::array();
+  for (const format::TensorEntry& tensor : manifest.tensors) tensors.push_back(to_json(tensor));
+  return {{"parts", parts}, {"tensors", tensors}, {"values", to_json(manifest.values)}};
+}
+
+class Show : public Command {
+ public:
+  Show()
+      : Command("show",
+                "Show a checkpoint: counters, metrics, tensors, values; for a run without @ also "
+                "the run's record",
+                "ckptool show ./store cnn-lr3@best\n"
+                "ckptool show ./store cnn-lr3\n"
+                "ckptool show model.ckp") {}
+
+ private:
+  void declare() override {
+    store_positional();
+    positional("ADDRESS",
+               "RUN[@latest|@final|@N|@step:N|@best[:METRIC[:min|max]]|@ID], @ALIAS or "
+               "a .ckp file");
+  }
+
+  ExitCode run(Context& context) override {
+    const std::vector<std::string> given = arguments();
+    if (given.size() == 1 && store_option().empty() && means_file(given[0], *context.file_system)) {
+      show(context, open_checkpoint_file(given[0], context), std::nullopt);
+      return ExitCode::ok;
+    }
+    const StoreArgument found = store_and_rest(context, 1, 1, "ADDRESS");
+    const Store store = Store::open(found.path, {.file_system = context.file_system});
+    const std::string& address = found.rest[0];
+    if (address.find('@') != std::string::npos) {
+      show(context, store.open_checkpoint(store.find(parse_address(address))), std::nullopt);
+      return ExitCode::ok;
+    }
+    const RunRecord record = store.run(address);
+    if (store.checkpoints(record.id).empty()) {
+      print(context, {{"run", to_json(record)}, {"checkpoint", nullptr}},
+            facts_text(run_facts(record)) + "\nno checkpoints yet\n");
+      return ExitCode::ok;
+    }
+    show(context, store.open_checkpoint(store.find(parse_address(address))), record);
+    return ExitCode::ok;
+  }
+
+  void show(Context& context, const Checkpoint& checkpoint, const std::optional<RunRecord>& run) {
+    Json json = Json::object();
+    if (run.has_value()) json["run"] = to_json(*run);
+    json["checkpoint"] = to_json(checkpoint.record());
+    json["file"] = checkpoint.name();
+    json.update(manifest_json(checkpoint.manifest()));
+    const std::string head = run.has_value() ? facts_text(run_facts(*run)) + "\n" : "";
+    print(context, json, head + text_of(checkpoint));
+  }
+
+  static std::string text_of(const Checkpoint& checkpoint) {
+    Facts facts = checkpoint_facts(checkpoint.record());
+    facts.emplace_back("file", printable(checkpoint.name()));
+    std::string text = facts_text(facts);
+    if (const Facts metrics = metric_facts(checkpoint.record()); !metrics.empty()) {
+      text += "\nmetrics\n" + facts_text(metrics, "  ");
+    }
+    const format::Manifest& manifest = checkpoint.manifest();
+    if (!manifest.tensors.empty()) {
+      text += "\n" + parts_table(manifest) + "\n" + tensors_table(manifest);
+    }
+    if (!manifest.values.empty()) text += "\nvalues\n" + facts_text(flatten(manifest.values), "  ");
+    return text;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_show() { return std::make_unique<Show>(); }
+
+}  // namespace ckp::tool

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# The whole of ckpstore in one sitting, on real data: a model trains, is killed three times, resumes,
+# and ends with exactly the weights of a run that was never stopped; then the tool looks at what it left.
+#
+#   tools/demo.sh            from a bare clone; installs what is missing (Debian 12)
+#
+# CKPSTORE_DEMO_SEED repeats the same kill times.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seed=${CKPSTORE_DEMO_SEED:-$$}
+RANDOM=$((seed % 32768))
+work=$(mktemp -d "${TMPDIR:-/tmp}/ckpstore-demo.XXXXXX")
+store=$work/store
+trap 'rm -rf "$work"' EXIT
+
+step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+show() { printf '$ %s\n' "$*"; "$@"; }
+fail() { echo "demo: $*" >&2; exit 1; }
+
+step "1. Build (installing what is missing)"
+tools/install-deps.sh
+cmake --preset release -DCKPSTORE_TESTS=OFF -DCKPSTORE_BENCH=OFF >"$work/configure.log" ||
+  { cat "$work/configure.log" >&2; fail "cmake failed"; }
+cmake --build --preset release --target ckptool train_fashion_mnist
+PATH="$PWD/build/release/bin:$PATH"
+
+options=(--store "$store" --epochs 3 --train-size 3200 --batch-size 64 --save-every 10 --seed 7 --threads 1)
+digest_of() { sed -n 's/.*"weights_digest": *"\([0-9a-f]*\)".*/\1/p' "$1" | tail -n 1; }
+
+step "2. Run A: train without interruption"
+show train_fashion_mnist "${options[@]}" --run A --json | tee "$work/a.json"
+digest_a=$(digest_of "$work/a.json")
+[ -n "$digest_a" ] || fail "run A printed no digest"
+
+step "3. Run B: the same, killed by SIGKILL three times (seed $seed) and resumed"
+checkpoints() { find "$store/runs" -path '*/b-*' -name '*.ckp' 2>/dev/null | wc -l; }
+for kill in 1 2 3; do
+  before=$(checkpoints)
+  train_fashion_mnist "${options[@]}" --run B --resume >>"$work/b.log" 2>&1 &
+  trainer=$!
+  # Wait for one to three new checkpoints, then strike within the next 300 ms.
+  wanted=$((before + 1 + RANDOM % 3))
+  while [ "$(checkpoints)" -lt "$wanted" ] && kill -0 "$trainer" 2>/dev/null; do sleep 0.02; done
+  sleep "0.$(printf '%03d' $((RANDOM % 300)))"
+  kill -KILL "$trainer" 2>/dev/null || fail "the trainer ended before kill $kill"
+  wait "$trainer" 2>/dev/null || true
+  echo "kill $kill: SIGKILL after $(checkpoints) checkpoints"
+done
+show train_fashion_mnist "${options[@]}" --run B --resume --json | tee "$work/b.json"
+digest_b=$(digest_of "$work/b.json")
+echo
+echo "weights of A: $digest_a"
+echo "weights of B: $digest_b"
+[ "$digest_a" = "$digest_b" ] || fail "the weights differ"
+echo "equal, bit for bit"
+
+step "4. What the store knows"
+show ckptool runs "$store"
+show ckptool ls "$store" B
+show ckptool best "$store" B val/loss
+show ckptool show "$store" B@best | head -n 30
+
+step "5. Verify every byte; then flip one byte of a copy"
+show ckptool verify "$store"
+pack=$(find "$store/runs" -path '*/b-*' -name '*.ckp' | sort | tail -n 1)
+cp "$pack" "$work/flipped.ckp"
+size=$(stat -c %s "$work/flipped.ckp")
+printf '\xa5' | dd of="$work/flipped.ckp" bs=1 seek=$((size / 3)) conv=notrunc status=none
+cmp -s "$pack" "$work/flipped.ckp" && printf '\x5a' | dd of="$work/flipped.ckp" bs=1 seek=$((size / 3)) conv=notrunc status=none
+status=0
+show ckptool verify "$work/flipped.ckp" || status=$?
+[ "$status" -eq 4 ] || fail "verify ended with $status, expected 4 (damage found)"
+
+step "6. Prune: first what would happen, then for real"
+policy=(--keep-last 1 --keep-best 1:val/loss:min)
+show ckptool prune "$store" "${policy[@]}" --dry-run
+before=$(du -sb "$store/runs" | cut -f 1)
+show ckptool prune "$store" "${policy[@]}" --quiet
+after=$(du -sb "$store/runs" | cut -f 1)
+echo "runs/ had $before bytes, now $after: $((before - after)) freed"
+show ckptool ls "$store" B
+show ckptool verify "$store"
+
+step "7. Convert the best to safetensors and back"
+show ckptool convert "$store" B@best "$work/best.safetensors"
+show ckptool convert "$work/best.safetensors" "$work/back.ckp"
+there=$(ckptool digest "$store" B@best --part model --json | sed -n 's/.*"digest": *"\([0-9a-f]*\)".*/\1/p' | tail -n 1)
+back=$(ckptool digest "$work/back.ckp" --part model --json | sed -n 's/.*"digest": *"\([0-9a-f]*\)".*/\1/p' | tail -n 1)
+echo "model in the store: $there"
+echo "model after both:   $back"
+[ -n "$there" ] && [ "$there" = "$back" ] || fail "the model changed on the way"
+
+step "Done: nothing was lost, and everything verifies"

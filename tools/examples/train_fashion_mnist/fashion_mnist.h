@@ -1,0 +1,20 @@
+// Fashion-MNIST as tensors.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+
+namespace example {
+
+struct Dataset {
+  at::Tensor images;  // float [N, 1, 28, 28], normalised
+  at::Tensor labels;  // int64 [N], 0..9
+  std::int64_t size() const { return labels.size(0); }
+};
+
+// The first `size` images of the training or of the validation files.
+Dataset load_fashion_mnist(const std::filesystem::path& folder, bool training, std::int64_t size);
+
+}  // namespace example

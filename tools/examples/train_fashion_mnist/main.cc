@@ -1,0 +1,51 @@
+// An example of the library that is a real training job: see train.cc for the store's part in it
+// and experiment.cc for the training itself.
+#include <fmt/format.h>
+
+#include <exception>
+
+#include "ckp/error.h"
+#include "ckp/store.h"
+#include "options.h"
+#include "output.h"
+#include "train.h"
+
+namespace {
+
+// The same numbers as ckptool's.
+int exit_code(ckp::ErrorCode code) {
+  switch (code) {
+    case ckp::ErrorCode::invalid_argument:
+      return 2;
+    case ckp::ErrorCode::corrupt:
+      return 4;
+    case ckp::ErrorCode::locked:
+      return 11;
+    case ckp::ErrorCode::newer_format:
+      return 12;
+    default:
+      return 1;
+  }
+}
+
+int run(const example::Options& options) {
+  try {
+    ckp::Store store = ckp::Store::open_or_create(options.store);
+    example::Output output(options.json);
+    example::train(options, store, output);
+    return 0;
+  } catch (const ckp::Error& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return exit_code(error.code());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const example::ParseResult parsed = example::parse_options(argc, argv);
+  return parsed.options ? run(*parsed.options) : parsed.exit_code;
+}

@@ -1,0 +1,61 @@
+#include "output.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace example {
+namespace {
+
+nlohmann::ordered_json to_json(const EpochResult& result) {
+  return {{"epoch", result.epoch},
+          {"step", result.step},
+          {"train_loss", result.train_loss},
+          {"val_loss", result.val_loss},
+          {"val_accuracy", result.val_accuracy},
+          {"weights_digest", result.weights_digest}};
+}
+
+}  // namespace
+
+void Output::line(const std::string& text) {
+  fmt::print("{}\n", text);
+  std::fflush(stdout);
+}
+
+void Output::started(const std::string& run) {
+  if (!json_) line(fmt::format("started {}", run));
+}
+
+void Output::resumed(const std::string& run, const ckp::CheckpointRecord& from) {
+  if (json_) return;
+  line(fmt::format("resumed {} from step {} (epoch {}, checkpoint {})", run, from.step, from.epoch,
+                   from.id.short_hex()));
+}
+
+void Output::saved(const std::string& run, const ckp::SaveReport& report, double milliseconds) {
+  if (json_) return;
+  const ckp::CheckpointRecord& checkpoint = report.checkpoint;
+  line(fmt::format("  saved {} epoch {} step {} ({:.1f} MB, {:.0f} ms)", run, checkpoint.epoch,
+                   checkpoint.step, static_cast<double>(report.bytes_written) / 1e6, milliseconds));
+}
+
+void Output::epoch(const EpochResult& result, std::int64_t epochs) {
+  if (json_) return line(to_json(result).dump());
+  line(
+      fmt::format("epoch {}/{}  step {}  train loss {:.4f}  val loss {:.4f}  val accuracy {:.2f} %",
+                  result.epoch, epochs, result.step, result.train_loss, result.val_loss,
+                  100 * result.val_accuracy));
+}
+
+void Output::final(const EpochResult& result) {
+  if (json_) return line(nlohmann::ordered_json{{"final", to_json(result)}}.dump());
+  line(fmt::format("final  epoch {}  step {}  val loss {:.4f}  val accuracy {:.2f} %  weights {}",
+                   result.epoch, result.step, result.val_loss, 100 * result.val_accuracy,
+                   result.weights_digest));
+}
+
+void Output::note(const std::string& text) { fmt::print(stderr, "note: {}\n", text); }
+
+}  // namespace example
