@@ -31,6 +31,7 @@ class StoreVerifier {
       if (counter_.cancelled()) break;
       check_one_pack(uuid, pack);
     }
+    check_repeated();
     check_references();
     check_index();
     note_garbage();
@@ -117,19 +118,22 @@ class StoreVerifier {
       if (pack.file.name.state == PackState::live) ++report_.checkpoints;
       for (const PackProblem& problem : check.problems)
         add_problem(path, uuid, pack, problem, check);
-      check_name(path, uuid, pack, check);
+      if (check.problems.empty() && !pack.readable) read_checkpoint(core_.fs(), pack.file);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::not_found) return;  // pruned since the listing
       add_finding(path, snapshot_.runs[pack.run], error.what());
     }
   }
 
-  void check_name(const std::string& path, const Uuid& uuid, const PackFacts& pack,
-                  const PackCheck& check) {
-    if (!check.directory || check.directory->header.uuid == uuid) return;
-    add_finding(path, snapshot_.runs[pack.run],
-                fmt::format("{}: the file holds pack {}; a file of another name was put here", path,
-                            check.directory->header.uuid.hex()));
+  void check_repeated() {
+    for (const auto& path : snapshot_.repeated) {
+      Finding finding;
+      finding.path = path.string();
+      finding.message = fmt::format(
+          "{}: another file of the store is the same pack; this one was copied here, move it away",
+          path.string());
+      report_.findings.push_back(std::move(finding));
+    }
   }
 
   // A damaged chunk is told once, for the first live checkpoint that uses it.

@@ -244,17 +244,26 @@ class PageWalk {
     std::vector<std::byte> overflow;
     BytesView value = data;
     if ((load<std::uint16_t>(node, 4) & big_data) != 0) {
-      const std::uint64_t pages = (page_header - 1 + data_size(node)) / meta_.page_size + 1;
-      const auto first = load<std::uint64_t>(data, 0);
-      overflow = read_pages(first, pages, overflow_page);
-      if (load<std::uint32_t>(overflow, 12) != pages) {
-        damaged(file_, fmt::format("page {}: expected {} pages together", first, pages));
-      }
-      found_.overflows += pages;
+      overflow = read_overflow(load<std::uint64_t>(data, 0), data_size(node));
       value = BytesView(overflow).subspan(page_header, data_size(node));
     }
     if (kind_ == Kind::free) walk_free_list(number, load<std::uint64_t>(key_of(node), 0), value);
     if (kind_ == Kind::main) keep_table(number, key_of(node), value);
+  }
+
+  // A value on pages of its own: as many as it needs, or more if a larger one stood there before.
+  std::vector<std::byte> read_overflow(std::uint64_t first, std::uint64_t value_size) {
+    const std::uint64_t needed = (page_header - 1 + value_size) / meta_.page_size + 1;
+    std::vector<std::byte> header(page_header);
+    const bool readable =
+        first <= meta_.last_page && file_.read_at(first * meta_.page_size, header) == header.size();
+    const std::uint64_t pages = readable ? load<std::uint32_t>(header, 12) : 0;
+    if (pages < needed) {
+      damaged(file_,
+              fmt::format("page {}: {} pages stand together, expected {}", first, pages, needed));
+    }
+    found_.overflows += pages;
+    return read_pages(first, pages, overflow_page);
   }
 
   // The pages that one transaction set free: their count, then their numbers, falling.

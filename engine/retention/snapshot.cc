@@ -33,6 +33,10 @@ void read_facts(FileSystem& fs, PackFacts& facts) {
 
 void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std::size_t run,
               PackCache& cache, Snapshot& snapshot) {
+  if (snapshot.packs.contains(file.name.uuid)) {
+    snapshot.repeated.push_back(file.path);
+    return;
+  }
   auto [cached, is_new] = cache.try_emplace(file.name.uuid);
   PackFacts& facts = cached->second;
   facts.file = file;

@@ -46,6 +46,7 @@ struct Snapshot {
   std::vector<RunFacts> runs;
   std::map<Uuid, PackFacts> packs;
   std::vector<LooseFile> loose;
+  std::vector<std::filesystem::path> repeated;  // further files of a pack: copied by other hands
   std::vector<std::filesystem::path> dead_directories;  // ".dead" and ".new" below runs/
 
   // The smallest number at which a save still in progress registered.

@@ -45,11 +45,21 @@ std::optional<Uuid> continued_from(const RunRecord& run,
   return std::nullopt;
 }
 
-// The part of an older attempt that `attempt` builds on. When the checkpoint that it took has been
-// pruned since, the attempt before is the likely one, and nothing of it is called superseded
-// without proof. An attempt that continued from nothing has no past.
+// What the run's record says, which stays true when the checkpoint has been pruned.
+std::optional<Cut> recorded_cut(const RunRecord& run, std::uint32_t attempt) {
+  for (const Attempt& one : run.attempts) {
+    if (one.number != attempt || one.continued_attempt == 0) continue;
+    if (one.continued_attempt < attempt) return Cut{one.continued_attempt, one.continued_commit};
+  }
+  return std::nullopt;
+}
+
+// The part of an older attempt that `attempt` builds on. When the journal that says so was lost and
+// the checkpoint that it took has been pruned, the attempt before is the likely one, and nothing of
+// it is called superseded without proof. An attempt that continued from nothing has no past.
 std::optional<Cut> step_back(const RunRecord& run, std::span<const CheckpointRecord> checkpoints,
                              std::uint32_t attempt) {
+  if (const auto cut = recorded_cut(run, attempt)) return cut;
   const auto from = continued_from(run, checkpoints, attempt);
   if (!from) return std::nullopt;
   for (const CheckpointRecord& checkpoint : checkpoints) {

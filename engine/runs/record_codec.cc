@@ -144,6 +144,8 @@ Value attempt_payload(const Attempt& attempt) {
                  {"host", attempt.host}};
   if (attempt.continued_from) {
     map.emplace("continued_from", uuid_bytes(*attempt.continued_from));
+    map.emplace("continued_attempt", std::int64_t{attempt.continued_attempt});
+    map.emplace("continued_commit", attempt.continued_commit);
   }
   return map;
 }
@@ -161,6 +163,8 @@ Attempt attempt_from_payload(const Value& payload) {
   Attempt attempt;
   fields.read("number", attempt.number);
   fields.read("continued_from", attempt.continued_from);
+  fields.read("continued_attempt", attempt.continued_attempt);
+  fields.read("continued_commit", attempt.continued_commit);
   fields.read("started_ns", attempt.started_ns);
   fields.read("pid", attempt.pid);
   fields.read("host", attempt.host);

@@ -171,7 +171,7 @@ class StateWriter {
           format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression);
     };
     const auto consume = [&](std::size_t i) {
-      Slot slot = std::move(slots[i % window]);
+      const Slot slot = std::move(slots[i % window]);
       const bool raw = slot.encoded.codec == format::Codec::raw;
       add_chunk(to_write[i], slot.encoded.codec, raw ? slot.raw : slot.encoded.bytes);
     };

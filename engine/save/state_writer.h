@@ -23,6 +23,7 @@ class ChunkFinder {
   virtual std::vector<std::vector<format::ChunkReference>> find(
       std::span<const Digest> raw_digests, std::span<const std::uint32_t> raw_sizes) = 0;
   // The raw bytes behind a candidate; false when they cannot be read (then it is not shared).
+  // Called on several threads at once, after find() has returned.
   virtual bool read(const format::ChunkReference& reference, std::span<std::byte> out) = 0;
 };
 

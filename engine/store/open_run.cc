@@ -106,6 +106,8 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
       run.previous = parts;
       run.continued_from.emplace(std::move(parts));
       run.attempt.continued_from = candidate.id;
+      run.attempt.continued_attempt = candidate.attempt;
+      run.attempt.continued_commit = candidate.commit;
       return;
     } catch (const Error& error) {
       if (from || error.code() == ErrorCode::newer_format) throw;

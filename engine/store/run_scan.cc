@@ -98,6 +98,14 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack) {
   }
   result.manifest = format::read_manifest(*result.pack.source, result.pack.directory);
   result.record = describe(result.pack, result.manifest, pack.name.commit);
+  const auto run = parse_run_directory(pack.path.parent_path().filename().string());
+  if (run && *run != result.record.run) {
+    throw Error(
+        ErrorCode::corrupt,
+        fmt::format("{}: a checkpoint of run {} ({}) lies in the directory of another; move "
+                    "it away and use: ckptool import",
+                    pack.path.string(), result.record.run_name, result.record.run.short_hex()));
+  }
   return result;
 }
 

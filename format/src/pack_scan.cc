@@ -20,7 +20,9 @@ constexpr std::size_t sector_size = 4096;
 class Scan {
  public:
   Scan(const ByteSource& source, PackDirectory& directory)
-      : source_(source), directory_(directory), window_(window_size) {}
+      : source_(source),
+        directory_(directory),
+        window_(std::min<std::uint64_t>(window_size, directory.file_size)) {}
 
   void run() {
     std::uint64_t offset = PackHeader::size;

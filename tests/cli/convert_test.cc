@@ -52,9 +52,8 @@ TEST_F(ConvertCommandTest, PartsAndAll) {
 
 TEST_F(ConvertCommandTest, APackOfAStoreBecomesStandalone) {
   // Epoch 2 shares the embedding with epoch 1.
-  const fs::path pack =
-      ckptool({"show", "store", "cnn@2", "--json"}).json()["file"].get<std::string>();
-  fs::copy_file(pack, root() / "alone.ckp");
+  const nlohmann::json shown = ckptool({"show", "store", "cnn@2", "--json"}).json();
+  fs::copy_file(root() / shown["file"].get<std::string>(), root() / "alone.ckp");
   expect_error({"show", "alone.ckp"}, 2, "invalid_argument",
                {saved_[0].id.hex(), "ckptool convert"});
   const Result out = ckptool({"convert", "store", "cnn@2", "whole.ckp"});

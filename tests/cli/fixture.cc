@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -43,6 +44,15 @@ void redirect(int descriptor, const std::string& path, const char* mode) {
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());
   ::_exit(127);
+}
+
+bool catches_interrupt(pid_t process) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("SigCgt:", 0) != 0) continue;
+    return (std::strtoull(line.c_str() + 7, nullptr, 16) & (1u << (SIGINT - 1))) != 0;
+  }
+  return false;
 }
 
 // The memory behind a state dict.
@@ -98,27 +108,57 @@ CliTest::~CliTest() {
   fs::remove_all(root_, ignored);
 }
 
-Result CliTest::ckptool(const std::vector<std::string>& arguments,
-                        const Surroundings& surroundings) const {
+pid_t CliTest::start(const std::vector<std::string>& arguments, const Surroundings& surroundings,
+                     const std::string& out, const std::string& err) const {
   Surroundings around = surroundings;
   if (around.directory.empty()) around.directory = root_;
-  const bool collect = around.standard_output.empty();
-  const std::string out = collect ? (root_ / ".stdout").string() : around.standard_output;
-  const std::string err = (root_ / ".stderr").string();
   const pid_t child = ::fork();
   if (child == 0) become_ckptool(arguments, around, out, err);
+  if (child < 0) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
+  return child;
+}
+
+Result CliTest::finish(pid_t child, const std::string& out, const std::string& err) const {
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child) {
-    ADD_FAILURE() << "cannot run ckptool: " << std::strerror(errno);
+  if (::waitpid(child, &status, 0) != child) {
+    ADD_FAILURE() << "waitpid: " << std::strerror(errno);
     return {};
   }
   Result result;
   result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  if (collect) result.out = read_bytes(out);
+  // Anything else is a device.
+  if (fs::is_regular_file(out)) {
+    result.out = read_bytes(out);
+    fs::remove(out);
+  }
   result.err = read_bytes(err);
-  if (collect) fs::remove(out);
   fs::remove(err);
   return result;
+}
+
+Result CliTest::ckptool(const std::vector<std::string>& arguments,
+                        const Surroundings& surroundings) const {
+  const bool collect = surroundings.standard_output.empty();
+  const std::string out = collect ? (root_ / ".stdout").string() : surroundings.standard_output;
+  const std::string err = (root_ / ".stderr").string();
+  return finish(start(arguments, surroundings, out, err), out, err);
+}
+
+Result CliTest::interrupted_ckptool(const std::vector<std::string>& arguments) const {
+  const std::string out = (root_ / ".stdout").string();
+  const std::string err = (root_ / ".stderr").string();
+  const pid_t child = start(arguments, {}, out, err);
+  // Looked at while it stands still, so that it cannot end in between.
+  for (bool sent = false; !sent;) {
+    ::kill(child, SIGSTOP);
+    siginfo_t state{};
+    ::waitid(P_PID, static_cast<id_t>(child), &state, WSTOPPED | WEXITED | WNOWAIT);
+    if (state.si_code != CLD_STOPPED) break;
+    sent = catches_interrupt(child);
+    if (sent) ::kill(child, SIGINT);
+    ::kill(child, SIGCONT);
+  }
+  return finish(child, out, err);
 }
 
 void CliTest::expect_error(std::vector<std::string> arguments, int code,
@@ -207,12 +247,10 @@ void flip_byte(const fs::path& path, std::size_t offset) {
   write_bytes(path, bytes);
 }
 
-std::uint64_t bytes_below(const fs::path& directory, const std::string& ending) {
+std::uint64_t bytes_below(const fs::path& directory) {
   std::uint64_t sum = 0;
   for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-    if (entry.is_regular_file() && entry.path().string().ends_with(ending)) {
-      sum += entry.file_size();
-    }
+    if (entry.is_regular_file()) sum += entry.file_size();
   }
   return sum;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -24,9 +25,9 @@ struct Result {
 std::ostream& operator<<(std::ostream& stream, const Result& result);
 
 struct Surroundings {
-  std::filesystem::path directory;               // current one; empty: the test's
-  std::map<std::string, std::string> variables;  // set in the environment
-  std::string standard_output;                   // a path to write to instead; empty: collected
+  std::filesystem::path directory = {};               // current one; empty: the test's
+  std::map<std::string, std::string> variables = {};  // set in the environment
+  std::string standard_output = {};  // a path to write to instead; empty: collected
 };
 
 class CliTest : public ::testing::Test {
@@ -42,11 +43,18 @@ class CliTest : public ::testing::Test {
   Result ckptool(const std::vector<std::string>& arguments,
                  const Surroundings& surroundings = {}) const;
 
+  // The same, but SIGINT reaches it as soon as it catches that signal.
+  Result interrupted_ckptool(const std::vector<std::string>& arguments) const;
+
   // The messages of an error: the text on standard error and the same in JSON.
   void expect_error(std::vector<std::string> arguments, int code, const std::string& json_code,
                     const std::vector<std::string>& words) const;
 
  private:
+  Result finish(pid_t child, const std::string& out, const std::string& err) const;
+  pid_t start(const std::vector<std::string>& arguments, const Surroundings& surroundings,
+              const std::string& out, const std::string& err) const;
+
   std::filesystem::path root_;
 };
 
@@ -74,7 +82,7 @@ std::string read_bytes(const std::filesystem::path& path);
 void write_bytes(const std::filesystem::path& path, const std::string& bytes);
 void flip_byte(const std::filesystem::path& path, std::size_t offset);
 
-// Sum of the sizes of all files below `directory` that end in `ending`.
-std::uint64_t bytes_below(const std::filesystem::path& directory, const std::string& ending);
+// Sum of the sizes of all files below `directory`.
+std::uint64_t bytes_below(const std::filesystem::path& directory);
 
 }  // namespace ckp::test

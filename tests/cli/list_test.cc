@@ -69,7 +69,7 @@ TEST_F(ListTest, LsHasOneLineForEachCheckpointInCommitOrder) {
 TEST_F(ListTest, SupersededCheckpointsAreListedWithAllOnly) {
   {
     Store made = Store::open(store());
-    Run again = made.resume_run("cnn", parse_address("cnn@2"));
+    ckp::Run again = made.resume_run("cnn", parse_address("cnn@2"));
     save_epochs(again, 3, 3);
   }
   const nlohmann::json line = ckptool({"ls", "store", "cnn", "--json"}).json()["checkpoints"];
@@ -86,17 +86,20 @@ TEST_F(ListTest, SupersededCheckpointsAreListedWithAllOnly) {
 TEST_F(ListTest, NanMetricIsStoredButNeverBest) {
   {
     Store made = Store::open(store());
-    Run run = made.create_run(
-        {.name = "nan", .directions = {{"val/loss", Better::lower}}, .best_metric = "val/loss"});
+    RunOptions options;
+    options.name = "nan";
+    options.directions["val/loss"] = Better::lower;
+    options.best_metric = "val/loss";
+    ckp::Run run = made.create_run(options);
     const float one = 1.0f;
     StateDict state;
     state.add("model/w", contiguous_view(DType::float32, {1}, &one));
-    run.save(state, {.epoch = 1, .step = 1, .metrics = {{"val/loss", 0.5}}}).wait();
-    run.save(state, {.epoch = 2, .step = 2, .metrics = {{"val/loss", std::nan("")}}}).wait();
-    run.save(state, {.epoch = 3,
-                     .step = 3,
-                     .metrics = {{"val/loss", -std::numeric_limits<double>::infinity()}}})
-        .wait();
+    SaveOptions save;
+    for (const double loss : {0.5, std::nan(""), -std::numeric_limits<double>::infinity()}) {
+      save.epoch = ++save.step;
+      save.metrics["val/loss"] = loss;
+      run.save(state, save).wait();
+    }
   }
   const nlohmann::json listed = ckptool({"ls", "store", "nan", "--json"}).json()["checkpoints"];
   ASSERT_EQ(listed.size(), 3u);
@@ -152,6 +155,16 @@ TEST_F(ListTest, UnknownNamesAreAnsweredWithWhatThereIs) {
   expect_error({"show", "store", "cnn@17"}, 1, "not_found", {"17"});
   expect_error({"show", "store", "cnn@soon"}, 2, "invalid_argument", {"@latest", "@best"});
   expect_error({"prune", "store", "cmn", "--keep-last", "1"}, 1, "not_found", {"cnn"});
+}
+
+TEST_F(ListTest, ARunMayHaveTheNameOfACommand) {
+  {
+    Store made = Store::open(store());
+    make_run(made, "best", 2);
+  }
+  EXPECT_EQ(ckptool({"ls", "store", "best", "--json"}).json()["checkpoints"].size(), 2u);
+  const Result inside = ckptool({"best", "best", "--json"}, {.directory = store()});
+  EXPECT_EQ(inside.code, 0) << inside;
 }
 
 TEST_F(ListTest, ClosedOutputIsNoError) {

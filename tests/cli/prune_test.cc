@@ -14,11 +14,12 @@ class PruneCommandTest : public CliTest {
     saved_ = make_run(made, "cnn", 6);
     make_run(made, "wide", 3);
   }
-  std::uint64_t pack_bytes() const { return bytes_below(store() / "runs", ".ckp"); }
+  // Retired packs, which kept checkpoints still need, included.
+  std::uint64_t bytes_on_disk() const { return bytes_below(store() / "runs"); }
   std::vector<std::int64_t> epochs_left(const std::string& run) const {
     std::vector<std::int64_t> epochs;
-    for (const nlohmann::json& each :
-         ckptool({"ls", "store", run, "--json"}).json()["checkpoints"]) {
+    const nlohmann::json listed = ckptool({"ls", "store", run, "--json"}).json();
+    for (const nlohmann::json& each : listed["checkpoints"]) {
       epochs.push_back(each["epoch"].get<std::int64_t>());
     }
     return epochs;
@@ -51,9 +52,9 @@ TEST_F(PruneCommandTest, TheDryRunIsExact) {
   std::vector<std::string> rehearsal = arguments;
   rehearsal.emplace_back("--dry-run");
 
-  const std::uint64_t before = pack_bytes();
+  const std::uint64_t before = bytes_on_disk();
   nlohmann::json planned = ckptool(rehearsal).json();
-  EXPECT_EQ(pack_bytes(), before) << "a dry run deletes nothing";
+  EXPECT_EQ(bytes_on_disk(), before) << "a dry run deletes nothing";
   EXPECT_EQ(epochs_left("cnn").size(), 6u);
   const Result done = ckptool(arguments);
   EXPECT_EQ(done.code, 0) << done;
@@ -64,7 +65,7 @@ TEST_F(PruneCommandTest, TheDryRunIsExact) {
   effect.erase("dry_run");
   EXPECT_EQ(planned, effect);
   EXPECT_GT(effect["bytes_freed"].get<std::uint64_t>(), 0u);
-  EXPECT_EQ(before - pack_bytes(), effect["bytes_freed"].get<std::uint64_t>());
+  EXPECT_EQ(before - bytes_on_disk(), effect["bytes_freed"].get<std::uint64_t>());
   EXPECT_EQ(epochs_left("cnn"), (Epochs{3, 6}));
   EXPECT_EQ(epochs_left("wide"), (Epochs{3}));
   EXPECT_EQ(ckptool({"verify", "store", "--full"}).code, 0);
@@ -104,11 +105,11 @@ TEST_F(PruneCommandTest, KeepBestMayBeRepeated) {
 TEST_F(PruneCommandTest, RmAsksAndWithoutATerminalNeedsYes) {
   expect_error({"rm", "store", "cnn@1"}, 2, "usage", {"--yes"});
   EXPECT_EQ(epochs_left("cnn").size(), 6u);
-  const std::uint64_t before = pack_bytes();
+  const std::uint64_t before = bytes_on_disk();
   const Result done = ckptool({"rm", "store", "cnn@2", "cnn@4", "cnn@step:20", "-y", "--json"});
   EXPECT_EQ(done.code, 0) << done;
   EXPECT_EQ(done.json()["deleted"].size(), 2u) << "named twice, deleted once";
-  EXPECT_EQ(before - pack_bytes(), done.json()["bytes_freed"].get<std::uint64_t>());
+  EXPECT_EQ(before - bytes_on_disk(), done.json()["bytes_freed"].get<std::uint64_t>());
   EXPECT_EQ(epochs_left("cnn"), (Epochs{1, 3, 5, 6}));
 }
 
@@ -130,7 +131,7 @@ TEST_F(PruneCommandTest, RmOfARunTakesItsRecordToo) {
 
 TEST_F(PruneCommandTest, RmOfARunThatIsHeldExitsWith11) {
   Store made = Store::open(store());
-  const Run held = made.resume_run("wide");
+  const ckp::Run held = made.resume_run("wide");
   const Result refused = ckptool({"rm", "store", "--run", "wide", "--yes"});
   EXPECT_EQ(refused.code, 11) << refused;
   EXPECT_EQ(epochs_left("wide").size(), 3u);

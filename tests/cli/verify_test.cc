@@ -1,4 +1,8 @@
 // ckptool verify: damage is found, named, and answered with the next command.
+#include <algorithm>
+#include <random>
+
+#include "ckp/save.h"
 #include "cli/fixture.h"
 
 namespace ckp::test {
@@ -12,9 +16,8 @@ class VerifyCommandTest : public CliTest {
     saved_ = make_run(made, "cnn", 3);
   }
   fs::path pack_of(std::size_t i) const {
-    return ckptool({"show", "store", "@" + saved_[i].id.hex(), "--json"})
-        .json()["file"]
-        .get<std::string>();
+    const Result shown = ckptool({"show", "store", "@" + saved_[i].id.hex(), "--json"});
+    return root() / shown.json()["file"].get<std::string>();
   }
   std::vector<CheckpointRecord> saved_;
 };
@@ -75,14 +78,14 @@ TEST_F(VerifyCommandTest, TheNextCommandThatItNamesWorks) {
 }
 
 TEST_F(VerifyCommandTest, ATruncatedPackIsDamage) {
-  const fs::path pack = pack_of(0);
+  const fs::path pack = pack_of(2);
   fs::resize_file(pack, fs::file_size(pack) / 2);
   const Result text = ckptool({"verify", "store"});
   EXPECT_EQ(text.code, 4) << text;
   EXPECT_TRUE(contains(text.out, pack.filename().string())) << text;
   EXPECT_EQ(ckptool({"verify", "store", "--structure"}).code, 4);
   // The others are as they were.
-  EXPECT_EQ(ckptool({"digest", "store", "cnn@3"}).code, 0);
+  EXPECT_EQ(ckptool({"digest", "store", "cnn@2"}).code, 0);
 }
 
 TEST_F(VerifyCommandTest, ADamagedCheckpointIsNotReadAsData) {
@@ -101,6 +104,25 @@ TEST_F(VerifyCommandTest, OneFileByItself) {
   EXPECT_TRUE(contains(damaged.out, "one.ckp")) << damaged;
   EXPECT_TRUE(contains(damaged.out, "put back a copy")) << damaged;
   expect_error({"verify", "absent.ckp"}, 1, "not_found", {"absent.ckp"});
+}
+
+TEST_F(VerifyCommandTest, InterruptedItSaysThatItIsNotComplete) {
+  if (!fs::exists("/proc/self/status")) GTEST_SKIP() << "needs /proc to see when to interrupt";
+  std::vector<std::uint64_t> noise(4 << 20);
+  std::mt19937_64 random(1);
+  std::generate(noise.begin(), noise.end(), random);
+  StateDict state;
+  state.add("model/noise", contiguous_view(DType::int64, {4 << 20}, noise.data()));
+  save_file(root() / "large.ckp", state);
+  // It can have finished before the signal comes: then once more.
+  Result result;
+  for (int attempt = 0; attempt < 50 && result.code != 130; ++attempt) {
+    result = interrupted_ckptool({"verify", "large.ckp", "--full", "--json"});
+    ASSERT_TRUE(result.code == 130 || result.code == 0) << result;
+  }
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_EQ(result.json()["complete"], false);
+  EXPECT_EQ(result.json()["clean"], false);
 }
 
 TEST_F(VerifyCommandTest, RebuildIndexAnswersAsBefore) {

@@ -36,9 +36,10 @@ TEST_F(CommitTest, ThePackIsSyncedThenRenamedThenTheDirectoryIsSynced) {
   StoreOptions options;
   options.file_system = fs;
   Store store = Store::create(path(), options);
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
+  save(run, 1);  // makes the index
   fs->clear_log();
-  save(run, 1);
+  save(run, 2);
   const auto log = fs->log();
   const std::size_t created = position(log, "create_new", ".tmp");
   const std::size_t synced = position(log, "sync ", ".tmp");
@@ -66,7 +67,7 @@ TEST_P(CommitFaultTest, NothingIsLostWhateverFails) {
   StoreOptions options;
   options.file_system = fs;
   Store store = Store::create(path(), options);
-  auto run = std::make_unique<Run>(store.create_run(run_options("cnn")));
+  auto run = std::make_unique<ckp::Run>(store.create_run(run_options("cnn")));
   save(*run, 1);
   std::size_t failed = 0, k = 1;
   for (bool done = false; !done; ++k) {
@@ -110,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, CommitFaultTest,
 // H12: a process whose run was taken over can no longer save into it.
 TEST_F(CommitTest, AnOldAttemptCannotCommit) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   JournalName newer;
   newer.attempt = 2;
@@ -125,7 +126,7 @@ TEST_F(CommitTest, AHeldStoreIsReportedWithItsHolder) {
   StoreOptions options;
   options.lock_timeout_ms = 50;
   Store store = Store::create(path(), options);
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const StoreLock held(*posix_file_system(), StoreLayout{path()}, store.uuid(), 1000);
   expect_error(ErrorCode::locked, "process", [&] { save(run, 1); });
 }

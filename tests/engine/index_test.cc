@@ -1,13 +1,8 @@
 #include "index/index.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <fstream>
 
 #include "engine/index_samples.h"
-#include "index/tables.h"
 #include "support/child_process.h"
 #include "support/expect_error.h"
 #include "support/seed.h"
@@ -348,84 +343,6 @@ TEST(Index, IsUnusableAfterFork) {
   EXPECT_TRUE(index->run_named("child"));
   index->update([&](IndexUpdate& update) { update.put_run(sample_run(2, "parent")); });
   EXPECT_TRUE(index->check().empty());
-}
-
-// Lets this process have so many bytes of address space more, and no others.
-void limit_address_space(std::uint64_t more) {
-  std::uint64_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_AS, &limit) != 0) throw std::runtime_error("getrlimit");
-  limit.rlim_cur = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) + more;
-  if (::setrlimit(RLIMIT_AS, &limit) != 0) throw std::runtime_error("setrlimit");
-}
-
-void fill(Tables& tables, std::uint8_t rows) {
-  const std::vector<std::byte> value(4 << 20, std::byte{7});
-  for (std::uint8_t i = 0; i < rows; ++i) {
-    const std::array key{static_cast<std::byte>(i)};
-    tables.write([&](TableWriter& writer) { writer.put(Table::chunks, key, value); });
-  }
-}
-
-std::uint64_t count_rows(const Tables& tables) {
-  std::uint64_t count = 0;
-  tables.read([&](TableReader& reader) {
-    reader.scan(Table::chunks, {}, [&](BytesView, BytesView) { return ++count > 0; });
-  });
-  return count;
-}
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool can_limit_address_space = false;  // sanitizers need terabytes of it
-#else
-constexpr bool can_limit_address_space = true;
-#endif
-constexpr std::uint64_t little = std::uint64_t{100} << 20, plenty = std::uint64_t{2} << 30;
-
-TEST(IndexMap, GrowsWhenItIsFullAndWhenAnotherProcessHasGrownTheFile) {
-  if (!can_limit_address_space) GTEST_SKIP();
-  IndexPlace place;
-  test::Gate opened, filled;
-  test::ChildProcess reader([&] {
-    limit_address_space(little);
-    const auto tables = Tables::open(*place.fs, place.index(), place.lock());
-    limit_address_space(plenty);
-    opened.open();
-    filled.pass();
-    return static_cast<int>(count_rows(*tables));
-  });
-  opened.pass();
-  test::ChildProcess writer([&] {
-    limit_address_space(little);
-    const auto tables = Tables::open(*place.fs, place.index(), place.lock());
-    limit_address_space(plenty);
-    fill(*tables, 40);
-    return static_cast<int>(count_rows(*tables));
-  });
-  EXPECT_EQ(writer.wait(), 40);
-  filled.open();
-  EXPECT_EQ(reader.wait(), 40);
-  EXPECT_GT(std::filesystem::file_size(place.data()), std::uint64_t{160} << 20);
-}
-
-TEST(IndexMap, SaysWhatToRaiseWhenTheAddressSpaceIsTooSmall) {
-  if (!can_limit_address_space) GTEST_SKIP();
-  IndexPlace place;
-  test::ChildProcess child([&] {
-    limit_address_space(little);
-    const auto tables = Tables::open(*place.fs, place.index(), place.lock());
-    try {
-      fill(*tables, 40);
-    } catch (const Error& error) {
-      const bool clear = error.code() == ErrorCode::out_of_space &&
-                         std::string_view(error.what()).find("ulimit -v") != std::string_view::npos;
-      return clear && count_rows(*tables) > 5 ? 0 : 1;
-    }
-    return 2;
-  });
-  EXPECT_EQ(child.wait(), 0);
-  EXPECT_TRUE(Tables::open(*place.fs, place.index(), place.lock())->check_pages().empty());
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/time.h>
+#include <unistd.h>
 
-#include <atomic>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -159,34 +162,40 @@ TEST_F(PosixFileSystemTest, ALockEndsWithItsFile) {
   EXPECT_TRUE(b->lock(0, LockKind::shared, false));
 }
 
-std::atomic<const test::Gate*> alarm_gate = nullptr;
-void on_alarm(int) { alarm_gate.load()->open(); }
+// Whether a process sleeps, waiting for something.
+bool sleeps(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const std::size_t end_of_name = text.rfind(')');
+  return end_of_name != std::string::npos && text.substr(end_of_name + 2, 1) == "S";
+}
 
-// Waiting goes on when signals interrupt it: the holder lets go after three of them.
+// Waiting goes on when signals interrupt it.
 TEST_F(PosixFileSystemTest, AWaitForALockOutlivesSignals) {
+  struct sigaction action {};
+  struct sigaction before {};
+  action.sa_handler = [](int) {};  // no SA_RESTART: the call ends with EINTR
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
   const test::Gate held;
-  const test::Gate alarms;
+  const test::Gate waiting;
   test::ChildProcess holder([&] {
     const auto file = fs_->open(dir_ / "lock", OpenMode::create);
     file->lock(0, LockKind::exclusive, false);
     held.open();
-    for (int i = 0; i < 3; ++i) alarms.pass();
+    waiting.pass();
+    for (int i = 0; i < 3; ++i) {
+      while (!sleeps(::getppid())) ::sched_yield();
+      ::kill(::getppid(), SIGUSR1);
+    }
     return 0;
   });
   held.pass();
-  alarm_gate = &alarms;
-  struct sigaction action {};
-  struct sigaction before {};
-  action.sa_handler = on_alarm;  // no SA_RESTART
-  ASSERT_EQ(::sigaction(SIGALRM, &action, &before), 0);
-  const itimerval every_millisecond{{0, 1000}, {0, 1000}};
-  ::setitimer(ITIMER_REAL, &every_millisecond, nullptr);
   const auto file = fs_->open(dir_ / "lock", OpenMode::create);
+  waiting.open();
   EXPECT_TRUE(file->lock(0, LockKind::exclusive, true));
-  const itimerval never{};
-  ::setitimer(ITIMER_REAL, &never, nullptr);
-  ::sigaction(SIGALRM, &before, nullptr);
   EXPECT_EQ(holder.wait(), 0);
+  ::sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST_F(PosixFileSystemTest, AFullDiskSaysWhatToDo) {

@@ -45,7 +45,7 @@ TEST_F(ProcessesTest, SeveralTrainersSaveWhileOneListsAndPrunes) {
   for (int i = 0; i < trainers; ++i) {
     children.push_back(in_child([&] {
       Store store = Store::open(path());
-      Run run = store.create_run(run_options("run-" + std::to_string(i)));
+      ckp::Run run = store.create_run(run_options("run-" + std::to_string(i)));
       for (int epoch = 1; epoch <= saves; ++epoch) {
         // Every other state is one that all runs save: shared chunks cross runs.
         const SmallState state(epoch % 2 == 0 ? epoch : 100 * i + epoch, 20'000);
@@ -90,7 +90,7 @@ TEST_F(ProcessesTest, TwoRunsOfOneNameAtTheSameTime) {
   for (int i = 0; i < 4; ++i) {
     children.push_back(in_child([&] {
       Store store = Store::open(path());
-      Run run = store.create_run(run_options("same"));
+      ckp::Run run = store.create_run(run_options("same"));
       run.save(SmallState(1, 100).dict(), {.epoch = 1, .step = 1}).wait();
     }));
   }
@@ -112,7 +112,7 @@ TEST_F(ProcessesTest, KilledTrainersLoseNothingThatWasAcknowledged) {
     const pid_t child = in_child([&] {
       ::close(pipe[0]);
       Store store = Store::open(path());
-      Run run =
+      ckp::Run run =
           store.runs().empty() ? store.create_run(run_options("cnn")) : store.resume_run("cnn");
       std::int64_t epoch = run.continued_from() ? run.continued_from()->record().epoch : 0;
       for (;;) {
@@ -155,7 +155,7 @@ TEST_F(ProcessesTest, KilledTrainersLoseNothingThatWasAcknowledged) {
 // H6: a data loader forked in the middle of a run neither keeps nor breaks anything.
 TEST_F(ProcessesTest, AForkedChildCannotUseOrBreakTheRun) {
   Store store = Store::create(path());
-  auto run = std::make_unique<Run>(store.create_run(run_options("cnn")));
+  auto run = std::make_unique<ckp::Run>(store.create_run(run_options("cnn")));
   save(*run, 1);
   const pid_t child = in_child([&] {
     test::expect_error(ErrorCode::invalid_argument, "forked", [&] { save(*run, 2); });
@@ -175,7 +175,7 @@ TEST_F(ProcessesTest, ALivingChildOfADeadTrainerDoesNotHoldItsRun) {
   ASSERT_EQ(::pipe(stop), 0);
   const pid_t trainer = in_child([&] {
     Store store = Store::open(path());
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     save(run, 1);
     if (::fork() == 0) {  // a data loader that outlives the trainer
       ::close(stop[1]);
@@ -192,7 +192,7 @@ TEST_F(ProcessesTest, ALivingChildOfADeadTrainerDoesNotHoldItsRun) {
   EXPECT_EQ(exit_status(trainer), 128 + SIGKILL);
   Store store = Store::open(path());
   EXPECT_EQ(store.run("cnn").status, RunStatus::interrupted);
-  Run resumed = store.resume_run("cnn");
+  ckp::Run resumed = store.resume_run("cnn");
   EXPECT_EQ(resumed.continued_from()->record().epoch, 1);
   ::close(stop[1]);
   ::close(stop[0]);

@@ -35,13 +35,13 @@ class PruneTest : public StoreTest {
 
 TEST_F(PruneTest, AnEmptyPolicyIsRefused) {
   Store store = Store::create(path());
-  { Run run = store.create_run(run_options("cnn")); }
+  { ckp::Run run = store.create_run(run_options("cnn")); }
   expect_error(ErrorCode::invalid_argument, "keep", [&] { store.prune({}); });
 }
 
 TEST_F(PruneTest, KeepsLastAndBestAndFreesExactlyWhatItSaid) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const double losses[] = {0.9, 0.2, 0.5, 0.6, 0.7};
   for (int epoch = 1; epoch <= 5; ++epoch) save(run, epoch, losses[epoch - 1]);
   KeepPolicy policy = keep_last(1);
@@ -60,7 +60,7 @@ TEST_F(PruneTest, KeepsLastAndBestAndFreesExactlyWhatItSaid) {
 
 TEST_F(PruneTest, TheNewestFiniteCheckpointStaysWhateverThePolicySays) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1, 0.1);
   save(run, 2, 0.9);
   SmallState poisoned(3);
@@ -74,7 +74,7 @@ TEST_F(PruneTest, TheNewestFiniteCheckpointStaysWhateverThePolicySays) {
 
 TEST_F(PruneTest, ChunksThatAKeptCheckpointNeedsStay) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const SmallState state(1);
   run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
   const auto kept = run.save(state.dict(), {.epoch = 2, .step = 2}).wait().checkpoint;
@@ -95,7 +95,7 @@ TEST_F(PruneTest, ChunksThatAKeptCheckpointNeedsStay) {
 // H1: a save that has registered may still refer to what is retired while it runs.
 TEST_F(PruneTest, NothingIsCollectedFromUnderASaveInProgress) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const auto first = save(run, 1);
   save(run, 2);
   format::StoreIdentity identity;
@@ -114,7 +114,7 @@ TEST_F(PruneTest, NothingIsCollectedFromUnderASaveInProgress) {
 
 TEST_F(PruneTest, LeftoversOfDeadSavesAreGarbage) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   PackName name;
   name.state = PackState::temporary;
@@ -132,7 +132,7 @@ TEST_F(PruneTest, LeftoversOfDeadSavesAreGarbage) {
 // An unreadable root may need anything, so nothing goes.
 TEST_F(PruneTest, ADamagedManifestStopsCollection) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   save(run, 2);
   const auto damaged = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait().path;
@@ -147,12 +147,12 @@ TEST_F(PruneTest, ADamagedManifestStopsCollection) {
 TEST_F(PruneTest, WhatIsKeptAlwaysLoads) {
   std::mt19937_64 random(test::seed(5));
   Store store = Store::create(path());
-  std::vector<Run> runs;
+  std::vector<ckp::Run> runs;
   runs.push_back(store.create_run(run_options("a")));
   runs.push_back(store.create_run(run_options("b")));
   std::map<Uuid, int> version_of;
   for (int i = 0; i < 120; ++i) {
-    Run& run = runs[random() % runs.size()];
+    ckp::Run& run = runs[random() % runs.size()];
     const int version = static_cast<int>(random() % 6);
     if (random() % 4 != 0) {
       const SmallState state(version, 20'000);

@@ -20,10 +20,10 @@ class RecoveryTest : public StoreTest {
   // Two runs, four checkpoints.
   void fill() {
     Store store = Store::create(path());
-    Run a = store.create_run(run_options("a"));
+    ckp::Run a = store.create_run(run_options("a"));
     save(a, 1, 0.9);
     save(a, 2, 0.8);
-    Run b = store.create_run(run_options("b"));
+    ckp::Run b = store.create_run(run_options("b"));
     save(b, 1, 0.7);
     save(b, 2, 0.6);
   }
@@ -88,7 +88,7 @@ TEST_F(RecoveryTest, LostLockFileIsMadeAnew) {
   std::filesystem::remove(path() / "lock");
   Store store = Store::open(path());
   expect_complete(store);
-  Run run = store.resume_run("a");
+  ckp::Run run = store.resume_run("a");
   EXPECT_GT(save(run, 3).commit, store.find(parse_address("a@2")).commit);
 }
 
@@ -99,7 +99,7 @@ TEST_F(RecoveryTest, ACopyOfAStoreDistrustsTheCopiedIndex) {
   Store store = Store::open(copy);
   expect_complete(store);
   {
-    Run run = store.resume_run("a");
+    ckp::Run run = store.resume_run("a");
     save(run, 3);
   }
   expect_complete(Store::open(path()));
@@ -111,7 +111,7 @@ TEST_F(RecoveryTest, ACheckpointThatTheIndexMissedIsFound) {
   format::StateBlock before = read_block();
   Store store = Store::open(path());
   {
-    Run run = store.resume_run("a");
+    ckp::Run run = store.resume_run("a");
     before = read_block();
     save(run, 3, 0.1);
   }
@@ -127,15 +127,23 @@ TEST_F(RecoveryTest, ACheckpointThatTheIndexMissedIsFound) {
 TEST_F(RecoveryTest, AnIndexFromBeforeTheLastBootIsResynced) {
   fill();
   const std::string directory = Store::open(path()).run("a").directory;
-  // A pack arrives that no commit told the index about, and the machine boots.
-  Store other = Store::create(directory_ / "other");
-  Run run = other.create_run(run_options("a"));
+  // A pack arrives that no commit told this index about, and the machine boots.
+  const auto copy = directory_ / "copy";
+  std::filesystem::copy(path(), copy, std::filesystem::copy_options::recursive);
+  Store other = Store::open(copy);
+  ckp::Run run = other.resume_run("a");
   const auto saved = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait();
   PackName name;
   name.uuid = saved.checkpoint.id;
   name.commit = 77;
   name.step = 300;
-  std::filesystem::copy(saved.path, path() / "runs" / directory / to_file_name(name));
+  const auto runs = path() / "runs" / directory;
+  std::filesystem::copy(saved.path, runs / to_file_name(name));
+  for (const auto& entry : std::filesystem::directory_iterator(copy / "runs" / directory)) {
+    const auto target = runs / entry.path().filename();
+    const bool is_journal = entry.path().filename().string().starts_with("journal-");
+    if (is_journal && !std::filesystem::exists(target)) std::filesystem::copy(entry, target);
+  }
   format::StateBlock block = read_block();
   block.boot.bytes[0] ^= std::byte{1};
   write_block(block);
@@ -143,7 +151,7 @@ TEST_F(RecoveryTest, AnIndexFromBeforeTheLastBootIsResynced) {
   Store store = Store::open(path());
   const auto all = store.checkpoints(store.run("a").id);
   EXPECT_EQ(epochs(all), (std::vector<std::int64_t>{1, 2, 3}));
-  Run resumed = store.resume_run("b");
+  ckp::Run resumed = store.resume_run("b");
   EXPECT_GT(save(resumed, 9).commit, 77u);  // no number is given twice
 }
 
@@ -168,6 +176,22 @@ TEST_F(RecoveryTest, LostJournalsCostParametersButNoCheckpoints) {
   const auto report = store.verify();
   EXPECT_FALSE(report.clean());
   EXPECT_NE(report.findings.front().message.find("journal"), std::string::npos);
+}
+
+TEST_F(RecoveryTest, APackOfAnotherRunIsNotTakenForACheckpointOfThisOne) {
+  fill();
+  Store store = Store::open(path());
+  const auto a = store.find(parse_address("a@1"));
+  PackName name;
+  name.uuid = a.id;
+  name.commit = a.commit;
+  name.step = a.step;
+  const auto from = path() / "runs" / store.run("a").directory / to_file_name(name);
+  const auto to = path() / "runs" / store.run("b").directory / to_file_name(name);
+  std::filesystem::copy(from, to);
+  store.rebuild_index();
+  EXPECT_EQ(epochs(store.checkpoints(store.run("b").id)), (std::vector<std::int64_t>{1, 2}));
+  EXPECT_FALSE(store.verify().clean());
 }
 
 }  // namespace

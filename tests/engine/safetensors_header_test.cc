@@ -271,6 +271,25 @@ TEST(SafetensorsHeader, EveryPrefixIsAnError) {
   }
 }
 
+TEST(SafetensorsHeader, RandomDamageIsAnErrorOrAnotherHeader) {
+  std::mt19937_64 random(test::seed(7));
+  const std::string_view json =
+      R"({"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  const std::string_view bytes = "{}[]\",:0123456789eE+-.\\un\xff\x80\n";
+  for (int round = 0; round < 20'000; ++round) {
+    std::string damaged(json);
+    for (auto changes = random() % 4 + 1; changes > 0; --changes) {
+      damaged[random() % damaged.size()] = bytes[random() % bytes.size()];
+    }
+    try {
+      const Header header = decode_header(damaged, 8, "m");
+      EXPECT_EQ(decode_header(encode_header(header).substr(8), 8, "m"), header) << damaged;
+    } catch (const Error&) {
+      // As it should be.
+    }
+  }
+}
+
 TEST(SafetensorsHeader, LongNamesAreCutInMessages) {
   EXPECT_EQ(in_quotes("a\n\xff"), "\"a\\n\xef\xbf\xbd\"");
   const std::string message = in_quotes(std::string(5000, 'x'));

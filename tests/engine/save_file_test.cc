@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <fstream>
 
 #include "ckp/load.h"
 #include "ckp/save.h"
@@ -98,21 +99,27 @@ TEST(SaveFile, EveryFlippedByteIsFoundOrHarmless) {
   const test::TemporaryDirectory directory;
   const SmallState small;
   save_file(directory / "a.ckp", small.state);
-  const auto good = test::read_bytes(directory / "a.ckp");
-  std::size_t found = 0;
-  for (std::size_t at = 0; at < good.size(); ++at) {
-    auto bytes = good;
+  auto bytes = test::read_bytes(directory / "a.ckp");
+  std::fstream file(directory / "a.ckp", std::ios::binary | std::ios::in | std::ios::out);
+  const auto flip = [&](std::size_t at) {
     bytes[at] ^= static_cast<std::byte>(1 << at % 8);
-    test::write_bytes(directory / "b.ckp", bytes);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(static_cast<char>(bytes[at])).flush();
+  };
+  std::size_t found = 0;
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    flip(at);
     try {
-      expect_holds(open_file(directory / "b.ckp"), small.state);
+      expect_holds(open_file(directory / "a.ckp"), small.state);
     } catch (const Error& error) {
       ++found;
-      EXPECT_NE(std::string(error.what()).find("b.ckp"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("a.ckp"), std::string::npos) << error.what();
     }
     ASSERT_FALSE(HasFailure()) << "byte " << at;
+    flip(at);
   }
-  EXPECT_GT(found, 5000u);  // at least every byte of a chunk
+  expect_holds(open_file(directory / "a.ckp"), small.state);
+  EXPECT_GT(found, 3000u);  // at least every byte of the weights
 }
 
 TEST(SaveFile, EveryTruncationIsFound) {

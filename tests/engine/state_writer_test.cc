@@ -25,6 +25,7 @@ Pack write(const StateDict& state, ChunkFinder* finder = nullptr, EncodeOptions 
   Pack pack;
   format::PackHeader header;
   header.uuid.bytes.fill(std::byte{7});
+  header.may_use.refuse = format::feature::external_references;
   format::PackWriter writer(
       [&](std::span<const std::byte> bytes) {
         pack.bytes.insert(pack.bytes.end(), bytes.begin(), bytes.end());

@@ -65,7 +65,7 @@ class StoreTest : public ::testing::Test {
     return options;
   }
   // Saves version `epoch` of the small state.
-  static CheckpointRecord save(Run& run, int epoch, double loss = 1.0) {
+  static CheckpointRecord save(ckp::Run& run, int epoch, double loss = 1.0) {
     SaveOptions options;
     options.epoch = epoch;
     options.step = epoch * 100;

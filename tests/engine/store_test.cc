@@ -38,7 +38,7 @@ TEST_F(StoreTest, NewerStoreIsRefusedWithTheVersionItNeeds) {
 
 TEST_F(StoreTest, SavedStateLoadsBackBitForBit) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const CheckpointRecord saved = save(run, 1);
   const Checkpoint checkpoint = store.open_checkpoint(store.find(parse_address("cnn@1")));
   EXPECT_EQ(checkpoint.record(), saved);
@@ -49,7 +49,7 @@ TEST_F(StoreTest, SavedStateLoadsBackBitForBit) {
 
 TEST_F(StoreTest, ANameInUseNamesThreeWaysOnAndWritesNothing) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   for (const char* way : {"--resume", "another name", "--run auto"}) {
     expect_error(ErrorCode::already_exists, way, [&] { store.create_run(run_options("cnn")); });
   }
@@ -61,7 +61,7 @@ TEST_F(StoreTest, NamesAreDataNotPaths) {
   Store store = Store::create(path());
   const std::string name = "../../etc/ünïcode run: <script>";
   {
-    Run run = store.create_run(run_options(name));
+    ckp::Run run = store.create_run(run_options(name));
     save(run, 1);
   }
   EXPECT_EQ(store.run(name).name, name);
@@ -73,26 +73,26 @@ TEST_F(StoreTest, NamesAreDataNotPaths) {
 TEST_F(StoreTest, UnknownRunNamesThoseThatExist) {
   Store store = Store::create(path());
   expect_error(ErrorCode::not_found, "no runs yet", [&] { store.run("cnn"); });
-  { Run run = store.create_run(run_options("cnn-lr3")); }
+  { ckp::Run run = store.create_run(run_options("cnn-lr3")); }
   expect_error(ErrorCode::not_found, "cnn-lr3", [&] { store.run("cnn"); });
   expect_error(ErrorCode::not_found, "cnn-lr3", [&] { store.resume_run("cnn"); });
 }
 
 TEST_F(StoreTest, RunIsFoundByIdPrefix) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   EXPECT_EQ(store.run(run.record().id.hex().substr(0, 8)).name, "cnn");
 }
 
 TEST_F(StoreTest, StatusFollowsTheProcessThatHoldsTheRun) {
   Store store = Store::create(path());
   {
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     EXPECT_EQ(store.run("cnn").status, RunStatus::in_progress);
     expect_error(ErrorCode::locked, "is training it", [&] { store.resume_run("cnn"); });
   }
   EXPECT_EQ(store.run("cnn").status, RunStatus::interrupted);
-  Run again = store.resume_run("cnn");
+  ckp::Run again = store.resume_run("cnn");
   again.finish(RunStatus::completed);
   EXPECT_EQ(store.run("cnn").status, RunStatus::completed);
 }
@@ -100,7 +100,7 @@ TEST_F(StoreTest, StatusFollowsTheProcessThatHoldsTheRun) {
 TEST_F(StoreTest, ResumeContinuesFromTheNewestFiniteCheckpoint) {
   Store store = Store::create(path());
   {
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     save(run, 1);
     save(run, 2);
     SmallState poisoned(3);
@@ -108,7 +108,7 @@ TEST_F(StoreTest, ResumeContinuesFromTheNewestFiniteCheckpoint) {
     const auto report = run.save(poisoned.dict(), {.epoch = 3, .step = 300}).wait();
     EXPECT_TRUE(report.checkpoint.nonfinite);
   }
-  Run run = store.resume_run("cnn");
+  ckp::Run run = store.resume_run("cnn");
   EXPECT_EQ(run.attempt(), 2u);
   ASSERT_TRUE(run.continued_from().has_value());
   EXPECT_EQ(run.continued_from()->record().epoch, 2);
@@ -119,7 +119,7 @@ TEST_F(StoreTest, ResumeSkipsADamagedCheckpointAndSaysSo) {
   Store store = Store::create(path());
   std::filesystem::path newest;
   {
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     save(run, 1);
     newest = run.save(SmallState(2).dict(), {.epoch = 2, .step = 200}).wait().path;
   }
@@ -127,7 +127,7 @@ TEST_F(StoreTest, ResumeSkipsADamagedCheckpointAndSaysSo) {
   file.seekp(5000);
   file.write("damage", 6);
   file.close();
-  Run run = store.resume_run("cnn");
+  ckp::Run run = store.resume_run("cnn");
   EXPECT_EQ(run.continued_from()->record().epoch, 1);
   ASSERT_EQ(run.skipped().size(), 1u);
   EXPECT_NE(run.skipped().front().find(newest.filename().string()), std::string::npos);
@@ -135,8 +135,8 @@ TEST_F(StoreTest, ResumeSkipsADamagedCheckpointAndSaysSo) {
 
 TEST_F(StoreTest, ResumeOfARunWithoutCheckpointsStartsFresh) {
   Store store = Store::create(path());
-  { Run run = store.create_run(run_options("cnn")); }
-  Run run = store.resume_run("cnn");
+  { ckp::Run run = store.create_run(run_options("cnn")); }
+  ckp::Run run = store.resume_run("cnn");
   EXPECT_FALSE(run.continued_from().has_value());
   save(run, 1);
   EXPECT_EQ(store.checkpoints(run.record().id).size(), 1u);
@@ -145,11 +145,11 @@ TEST_F(StoreTest, ResumeOfARunWithoutCheckpointsStartsFresh) {
 TEST_F(StoreTest, WhatARewoundResumeLeftBehindIsSuperseded) {
   Store store = Store::create(path());
   {
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     for (int epoch = 1; epoch <= 3; ++epoch) save(run, epoch);
   }
   {
-    Run run = store.resume_run("cnn", parse_address("cnn@1"));
+    ckp::Run run = store.resume_run("cnn", parse_address("cnn@1"));
     save(run, 2, 0.1);
   }
   const RunRecord record = store.run("cnn");
@@ -157,13 +157,13 @@ TEST_F(StoreTest, WhatARewoundResumeLeftBehindIsSuperseded) {
   EXPECT_EQ(epochs(all), (std::vector<std::int64_t>{1, 2, 3, 2}));
   EXPECT_EQ(epochs(current_line(record, all)), (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(store.find(parse_address("cnn@latest")).attempt, 2u);
-  Run run = store.resume_run("cnn");
+  ckp::Run run = store.resume_run("cnn");
   EXPECT_EQ(run.continued_from()->record().metrics.at("val/loss"), 0.1);
 }
 
 TEST_F(StoreTest, BestFollowsTheDeclaredDirectionAndNeverTakesNan) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1, 0.7);
   save(run, 2, std::nan(""));
   save(run, 3, 0.5);
@@ -175,7 +175,7 @@ TEST_F(StoreTest, BestFollowsTheDeclaredDirectionAndNeverTakesNan) {
 
 TEST_F(StoreTest, AnEqualStateIsSharedAndCostsLittle) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const SmallState state(1);
   const auto first = run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
   const auto again = run.save(state.dict(), {.epoch = 1, .step = 2}).wait();
@@ -185,13 +185,13 @@ TEST_F(StoreTest, AnEqualStateIsSharedAndCostsLittle) {
   EXPECT_TRUE(state.is_in(store.open_checkpoint(again.checkpoint)));
 
   // Another run finds the chunks through the index.
-  Run other = store.create_run(run_options("fork"));
+  ckp::Run other = store.create_run(run_options("fork"));
   EXPECT_EQ(other.save(state.dict(), {.epoch = 1, .step = 1}).wait().chunks_written, 0u);
 }
 
 TEST_F(StoreTest, SharedChunksOutliveTheCheckpointThatBroughtThem) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const SmallState state(1);
   const auto first = run.save(state.dict(), {.epoch = 1, .step = 1}).wait().checkpoint;
   const auto second = run.save(state.dict(), {.epoch = 2, .step = 2}).wait().checkpoint;
@@ -211,18 +211,18 @@ TEST_F(StoreTest, RemoveRunTakesEverythingButNotWhatOthersNeed) {
   Store store = Store::create(path());
   const SmallState state(1);
   {
-    Run run = store.create_run(run_options("base"));
+    ckp::Run run = store.create_run(run_options("base"));
     run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
     expect_error(ErrorCode::locked, "base", [&] { store.remove_run("base"); });
   }
-  Run fork = store.create_run(run_options("fork"));
+  ckp::Run fork = store.create_run(run_options("fork"));
   const auto shared = fork.save(state.dict(), {.epoch = 1, .step = 1}).wait().checkpoint;
   store.remove_run("base");
   EXPECT_EQ(store.runs().size(), 1u);
   EXPECT_TRUE(state.is_in(store.open_checkpoint(shared)));
   EXPECT_TRUE(store.verify().clean());
 
-  { const Run done = std::move(fork); }
+  { const ckp::Run done = std::move(fork); }
   EXPECT_GT(store.remove_run("fork"), 0u);
   EXPECT_TRUE(store.runs().empty());
   EXPECT_TRUE(store.verify().clean());
@@ -248,7 +248,7 @@ TEST_F(StoreTest, ImportTakesAStandaloneFile) {
 
 TEST_F(StoreTest, OrderIsTheCommitNumber) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   run.save(SmallState(9).dict(), {.epoch = 9, .step = 900}).wait();
   run.save(SmallState(1).dict(), {.epoch = 1, .step = 100}).wait();
   EXPECT_EQ(store.find(parse_address("cnn")).epoch, 1);

@@ -26,7 +26,7 @@ bool names(const VerifyReport& report, const std::string& text) {
 
 TEST_F(VerifyTest, ASoundStoreIsCleanAtEveryLevel) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   save(run, 2);
   for (const auto level : {VerifyLevel::structure, VerifyLevel::stored, VerifyLevel::full}) {
@@ -42,7 +42,7 @@ TEST_F(VerifyTest, ASoundStoreIsCleanAtEveryLevel) {
 // data.
 TEST_F(VerifyTest, EveryFlippedByteOfAPackIsReported) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const SmallState state(1, 600);
   const auto saved = run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
   const auto sound = read_bytes(saved.path);
@@ -70,7 +70,7 @@ TEST_F(VerifyTest, EveryFlippedByteOfAPackIsReported) {
 
 TEST_F(VerifyTest, DamageIsNamedByRunEpochTensorChunkFileAndOffset) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   const auto saved = run.save(SmallState(2).dict(), {.epoch = 2, .step = 200}).wait();
   // Two more checkpoints share the chunks.
@@ -95,7 +95,7 @@ TEST_F(VerifyTest, DamageIsNamedByRunEpochTensorChunkFileAndOffset) {
 
 TEST_F(VerifyTest, AMissingPackIsReportedForEachCheckpointThatNeedsIt) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const auto first = run.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait();
   run.save(SmallState(1).dict(), {.epoch = 2, .step = 2}).wait();
   std::filesystem::remove(first.path);
@@ -107,7 +107,7 @@ TEST_F(VerifyTest, AMissingPackIsReportedForEachCheckpointThatNeedsIt) {
 
 TEST_F(VerifyTest, SwappedPacksAreReported) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   const auto a = run.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait();
   const auto b = run.save(SmallState(2).dict(), {.epoch = 2, .step = 2}).wait();
   const auto bytes_a = read_bytes(a.path), bytes_b = read_bytes(b.path);
@@ -122,7 +122,7 @@ TEST_F(VerifyTest, LossBelowTheJournalMarkIsDamageAboveItATornTail) {
   std::filesystem::path journal;
   std::uintmax_t marked = 0;
   {
-    Run run = store.create_run(run_options("cnn"));
+    ckp::Run run = store.create_run(run_options("cnn"));
     run.log(0, 1, {{"train/loss", 2.0}});
     save(run, 1);
     for (const auto& entry :
@@ -144,7 +144,7 @@ TEST_F(VerifyTest, LossBelowTheJournalMarkIsDamageAboveItATornTail) {
 
 TEST_F(VerifyTest, StopsWhenAskedAndSaysThatItIsNotComplete) {
   Store store = Store::create(path());
-  Run run = store.create_run(run_options("cnn"));
+  ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   const VerifyReport report = store.verify({.cancelled = [] { return true; }});
   EXPECT_FALSE(report.complete);

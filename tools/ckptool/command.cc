@@ -20,7 +20,7 @@ ExitCode Command::execute(Context& context) { return run(context); }
 void Command::positional(const std::string& name, const std::string& help, bool many) {
   CLI::Option* added = app_->add_option(name, help);
   added->type_name("");
-  if (many) added->expected(0, CLI::detail::expected_max_vector_size);
+  if (many) added->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
   positionals_.push_back(added);
 }
 
@@ -38,8 +38,8 @@ CLI::Option* Command::flag(const std::string& name, bool& value, const std::stri
   return app_->add_flag(name, value, help);
 }
 
-void Command::store_positional() {
-  positional("STORE", "The store; left out: --store, $CKPSTORE, or upward from here");
+void Command::store_positional(const std::string& help) {
+  positional("STORE", help);
   option("--store", "DIR", store_, "The store, when it is not the first argument");
 }
 

@@ -45,7 +45,8 @@ class Command {
                        std::vector<std::string>& values, const std::string& help);
   CLI::Option* flag(const std::string& name, bool& value, const std::string& help);
   // STORE as the first positional, and --store.
-  void store_positional();
+  void store_positional(
+      const std::string& help = "The store; left out: --store, $CKPSTORE, or upward from here");
 
   // The positional arguments that were given, in order.
   std::vector<std::string> arguments() const;

@@ -25,6 +25,8 @@ class Program {
         "Run ckptool COMMAND --help for its options and an example.\n"
         "Example:\n  ckptool ls ./store cnn-lr3\n");
     for (const auto& command : commands_) command->attach(app_);
+    // One at most: then a run may have a command's name.
+    app_.require_subcommand(0, 1);
   }
 
   ExitCode run(int argc, char** argv) {

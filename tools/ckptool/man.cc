@@ -24,7 +24,6 @@ std::string roff(std::string_view text) {
 }
 
 void add_option(std::string& page, const CLI::Option& option) {
-  // CLI11's constness: get_name is const, get_description too.
   const std::string name = option.get_name(option.get_positional(), true);
   if (option.get_group().empty()) return;
   const std::string type = option.get_type_name();
@@ -46,8 +45,11 @@ std::string synopsis(const CLI::App& command) {
 
 void add_command(std::string& page, const CLI::App& command) {
   page += fmt::format(".SS {}\n{}\n", roff(synopsis(command)), roff(command.get_description()));
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->get_name() != "--help") add_option(page, *option);
+  for (const bool positional : {true, false}) {
+    for (const CLI::Option* option : command.get_options()) {
+      const bool help = option->check_lname("help");
+      if (!help && option->get_positional() == positional) add_option(page, *option);
+    }
   }
   page += ".PP\n.EX\n" + roff(command.get_footer()) + ".EE\n";
 }
@@ -88,6 +90,8 @@ The store, when neither the first argument nor \-\-store names one.
 std::string manual_page(const CLI::App& program, const std::string& version) {
   std::string page =
       fmt::format("'\\\" t\n.TH CKPTOOL 1 \"\" \"ckpstore {}\" \"User Commands\"\n", roff(version));
+  // Ragged lines without hyphens: names of options must not be broken.
+  page += ".nh\n.ad l\n";
   page += ".SH NAME\nckptool \\- " + roff(program.get_description()) + "\n";
   page += ".SH SYNOPSIS\n.B ckptool\n\\fICOMMAND\\fR [\\fISTORE\\fR] [\\fIARGUMENT\\fR...]\n";
   page += addresses;

@@ -16,7 +16,7 @@ std::string_view level_name(VerifyLevel level) {
     case VerifyLevel::structure:
       return "structure";
     case VerifyLevel::stored:
-      return "stored bytes";
+      return "stored";
     case VerifyLevel::full:
       return "full";
   }
@@ -63,10 +63,18 @@ std::string advice_of(const Finding& finding, const std::string& store) {
   return fmt::format("put back a copy of the file, or give the checkpoint up: {}", command);
 }
 
+// The message without the path that stands above it already.
+std::string_view message_of(const Finding& finding) {
+  std::string_view message = finding.message;
+  const std::string prefix = finding.path + ": ";
+  if (message.starts_with(prefix)) message.remove_prefix(prefix.size());
+  return message;
+}
+
 std::string finding_text(const Finding& finding, const std::string& store) {
   std::string text = fmt::format("damage: {}\n", printable(finding.path));
   if (const std::string place = place_of(finding); !place.empty()) text += "  " + place + "\n";
-  text += "  " + printable(finding.message) + "\n";
+  text += "  " + printable(message_of(finding)) + "\n";
   if (finding.other_checkpoints > 0) {
     text += fmt::format("  {} with the same chunk\n",
                         counted(finding.other_checkpoints, "other checkpoint"));
@@ -99,7 +107,8 @@ class Verify : public Command {
 
  private:
   void declare() override {
-    store_positional();
+    store_positional(
+        "The store, or one .ckp file; left out: --store, $CKPSTORE, or upward from here");
     CLI::Option* const structure =
         flag("--structure", structure_, "Only headers, tables, manifests, journals and references");
     flag("--full", full_, "Also decode every chunk and check its digest")->excludes(structure);
@@ -146,8 +155,8 @@ class Verify : public Command {
     for (const Finding& finding : report.findings) text += finding_text(finding, store);
     if (quiet()) return text;
     for (const std::string& note : report.notes) text += "note: " + printable(note) + "\n";
-    text += fmt::format("{}: {} ({}): ", report.complete ? "checked" : "interrupted; checked",
-                        level_name(level), exact_size(report.bytes));
+    text += fmt::format("{} {} (level {}): ", report.complete ? "checked" : "interrupted after",
+                        human_size(report.bytes), level_name(level));
     if (!store.empty()) {
       text += fmt::format("{}, {}, ", counted(report.runs, "run"),
                           counted(report.checkpoints, "checkpoint"));

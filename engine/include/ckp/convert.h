@@ -17,7 +17,7 @@ namespace ckp {
 struct ExportOptions {
   // Parts to write ("model", "ema"). Empty: "model" without its prefix, or everything when the
   // state has no such part.
-  std::vector<std::string> parts;
+  std::vector<std::string> parts = {};
   bool all = false;  // every part, names with their prefix
 };
 

@@ -13,18 +13,18 @@ namespace ckp {
 
 struct KeepBest {
   std::uint32_t count = 1;
-  std::string metric;
-  std::optional<Better> better;  // empty: the run's declared direction, else an error
+  std::string metric = {};
+  std::optional<Better> better = {};  // empty: the run's declared direction, else an error
 };
 
 // Rules are ORed, and applied to each run by itself.
 struct KeepPolicy {
   std::uint32_t last = 0;  // newest finite checkpoints of the current line
-  std::vector<KeepBest> best;
-  std::int64_t every_epochs = 0;  // epoch divisible by this
-  std::int64_t every_steps = 0;   // step divisible by this
-  std::int64_t within_ns = 0;     // younger than this; a time in the future counts as young
-  std::vector<std::string> tags;  // carries one of these tags
+  std::vector<KeepBest> best = {};
+  std::int64_t every_epochs = 0;       // epoch divisible by this
+  std::int64_t every_steps = 0;        // step divisible by this
+  std::int64_t within_ns = 0;          // younger than this; a time in the future counts as young
+  std::vector<std::string> tags = {};  // carries one of these tags
   bool empty() const;
 };
 

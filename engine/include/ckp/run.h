@@ -15,13 +15,13 @@
 namespace ckp {
 
 struct RunOptions {
-  std::string name;  // see check_run_name
-  std::string experiment;
-  Value::Map parameters;
-  Value::Map tags;
-  Value::Map environment;
-  std::map<std::string, Better> directions;  // {"val/loss", Better::lower}
-  std::string best_metric;                   // what `@best` means; must be in `directions`
+  std::string name = {};  // see check_run_name
+  std::string experiment = {};
+  Value::Map parameters = {};
+  Value::Map tags = {};
+  Value::Map environment = {};
+  std::map<std::string, Better> directions = {};  // {"val/loss", Better::lower}
+  std::string best_metric = {};                   // what `@best` means; must be in `directions`
 };
 
 // Made by Store::create_run and Store::resume_run. Holds the run: as long as this object lives (and

@@ -25,10 +25,10 @@ struct EncodeOptions {
 struct SaveOptions {
   std::int64_t epoch = 0;  // epochs completed
   std::int64_t step = 0;   // optimizer steps completed
-  std::map<std::string, double> metrics;
-  Value::Map tags;
+  std::map<std::string, double> metrics = {};
+  Value::Map tags = {};
   bool final = false;  // the end of the run
-  EncodeOptions encode;
+  EncodeOptions encode = {};
 };
 
 // What a finished save did.

@@ -46,7 +46,7 @@ struct PrunePlan {
 };
 
 struct ImportOptions {
-  std::string run;  // empty: the name in the file, or the file's stem
+  std::string run = {};  // empty: the name in the file, or the file's stem
 };
 
 // Thread-safe. Copies of nothing: a Store is movable only. Several Stores, also in other

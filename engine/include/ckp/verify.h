@@ -39,9 +39,9 @@ struct VerifyOptions {
   VerifyLevel level = VerifyLevel::stored;
   unsigned threads = 0;
   // Called from one thread at a time, a few times a second.
-  std::function<void(const VerifyProgress&)> progress;
+  std::function<void(const VerifyProgress&)> progress = {};
   // Polled; true stops early, and the report says `complete = false`.
-  std::function<bool()> cancelled;
+  std::function<bool()> cancelled = {};
 };
 
 struct VerifyReport {

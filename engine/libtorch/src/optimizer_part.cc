@@ -101,9 +101,10 @@ void OptimizerPart::save(PartWriter& out) const {
   Value::Map state;
   for (std::size_t g = 0; g < names.size(); ++g) {
     const auto& group = optimizer.param_groups()[g];
-    Value::List params(names[g].begin(), names[g].end());
-    groups.push_back(
-        Value::Map{{"params", std::move(params)}, {"options", kind.save_options(group.options())}});
+    Value entry;
+    entry["params"] = Value::List(names[g].begin(), names[g].end());
+    entry["options"] = kind.save_options(group.options());
+    groups.push_back(std::move(entry));
     for (std::size_t i = 0; i < names[g].size(); ++i) {
       auto place = states.find(key_in(states, group.params()[i]));
       if (place == states.end()) continue;  // it never had a gradient
