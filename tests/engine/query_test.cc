@@ -66,6 +66,16 @@ TEST(CurrentLine, WhatAPrunedCheckpointCameFromIsNotSuperseded) {
   EXPECT_EQ(ids(current_line(run, all)), (std::vector{id_of(1), id_of(2), id_of(4)}));
 }
 
+TEST(CurrentLine, TheRecordedPlaceDecidesWhenTheCheckpointIsPruned) {
+  // Attempt 2 went back to checkpoint 1 of attempt 1, which was pruned; 2 was left behind.
+  Attempt second = attempt(2, 1);
+  second.continued_attempt = 1;
+  second.continued_commit = 10;
+  const auto run = run_with({attempt(1), second});
+  const std::vector all{checkpoint(2, 20, 1, 2), checkpoint(3, 30, 2, 2)};
+  EXPECT_EQ(ids(current_line(run, all)), std::vector{id_of(3)});
+}
+
 TEST(CurrentLine, IsFoundWithoutTheRunsRecordOfItsAttempts) {
   std::vector all{checkpoint(1, 1, 1, 1), checkpoint(2, 2, 1, 2), checkpoint(3, 3, 2, 2)};
   all[2].continued_from = id_of(1);

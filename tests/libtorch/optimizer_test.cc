@@ -122,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(All, EveryOptimizer,
                          ::testing::Values(Case{"SGD", make_sgd}, Case{"Adam", make_adam},
                                            Case{"AdamW", make_adamw}, Case{"RMSprop", make_rmsprop},
                                            Case{"Adagrad", make_adagrad}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 class Optimizer : public ::testing::Test {
  protected:
