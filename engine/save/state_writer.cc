@@ -21,10 +21,10 @@
 namespace ckp {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
-std::int64_t nanoseconds_since(Clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
+std::int64_t nanoseconds_since(SteadyClock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - start).count();
 }
 
 void check_chunk_size(std::uint32_t size) {
@@ -51,7 +51,7 @@ class StateWriter {
         reference_of_(layout_.chunks.size()) {}
 
   WrittenState run(const StateDict& state, ChunkFinder* finder) {
-    const auto start = Clock::now();
+    const auto start = SteadyClock::now();
     hash();
     find_repeats();
     if (finder != nullptr) find_stored(*finder);
@@ -179,7 +179,7 @@ class StateWriter {
   }
 
   void add_chunk(std::size_t reference, format::Codec codec, std::span<const std::byte> stored) {
-    const auto start = Clock::now();
+    const auto start = SteadyClock::now();
     const std::size_t chunk = first_chunks_[reference];
     const std::uint32_t raw_size = layout_.chunks[chunk].raw_size;
     const std::uint32_t number = writer_.add_chunk(digests_[chunk], raw_size, codec, stored);

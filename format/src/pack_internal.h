@@ -13,6 +13,10 @@
 
 namespace ckp::format {
 
+[[noreturn]] inline void corrupt(const std::string& what) {
+  throw Error(ErrorCode::corrupt, what);
+}
+
 // Records start at multiples of this, whatever the payloads' alignment.
 constexpr std::uint64_t record_alignment = 64;
 

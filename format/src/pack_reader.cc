@@ -10,8 +10,6 @@
 namespace ckp::format {
 namespace {
 
-[[noreturn]] void corrupt(const std::string& what) { throw Error(ErrorCode::corrupt, what); }
-
 template <std::size_t size>
 std::array<std::byte, size> read_array(const ByteSource& source, std::uint64_t offset) {
   std::array<std::byte, size> bytes{};

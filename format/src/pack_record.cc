@@ -9,8 +9,6 @@
 namespace ckp::format {
 namespace {
 
-[[noreturn]] void corrupt(const std::string& what) { throw Error(ErrorCode::corrupt, what); }
-
 template <class T>
 void expect_same(std::string_view field, const T& found, const T& expected) {
   if (found != expected) {

@@ -101,6 +101,8 @@ class Program {
 ExitCode run_program(int argc, char** argv) {
   // A reader that closes its end (`| head`) is met as EPIPE, see Output.
   std::signal(SIGPIPE, SIG_IGN);
+  // A file size limit is met as an error of the write, not by dying.
+  std::signal(SIGXFSZ, SIG_IGN);
   Output output(1);
   const ExitCode code = Program(output).run(argc, argv);
   if (output.flush()) return code;

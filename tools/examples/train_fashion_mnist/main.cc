@@ -2,6 +2,7 @@
 // and experiment.cc for the training itself.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <exception>
 
 #include "ckp/error.h"
@@ -46,6 +47,7 @@ int run(const example::Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is met as an error of the save
   const example::ParseResult parsed = example::parse_options(argc, argv);
   return parsed.options ? run(*parsed.options) : parsed.exit_code;
 }
