@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "ckp/error.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/save.h"
 
