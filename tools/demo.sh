@@ -20,7 +20,7 @@ fail() { echo "demo: $*" >&2; exit 1; }
 
 step "1. Build (installing what is missing)"
 tools/install-deps.sh
-cmake --preset release -DCKPSTORE_TESTS=OFF -DCKPSTORE_BENCH=OFF >"$work/configure.log" ||
+cmake --preset release >"$work/configure.log" ||
   { cat "$work/configure.log" >&2; fail "cmake failed"; }
 cmake --build --preset release --target ckptool train_fashion_mnist
 PATH="$PWD/build/release/bin:$PATH"

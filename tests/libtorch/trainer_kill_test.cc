@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <algorithm>
+#include <iostream>
 #include <random>
+#include <set>
 
 #include "ckp/store.h"
 #include "support/seed.h"
@@ -29,7 +30,7 @@ class TrainerKill : public ::testing::Test {
  protected:
   std::vector<std::string> arguments(const std::string& run) const {
     return {"--store",      store_.string(), "--run",        run,  "--resume",     "--epochs", "3",
-            "--train-size", "640",           "--batch-size", "32", "--save-every", "4"};
+            "--train-size", "480",           "--batch-size", "32", "--save-every", "4"};
   }
 
   // The digest in the last line, which only a run that came to its end has.
@@ -44,6 +45,7 @@ class TrainerKill : public ::testing::Test {
     process.read_line();
     const auto first = Clock::now();
     EXPECT_EQ(process.wait(), 0) << process.errors();
+    note_resume(process);
     if (pace != nullptr) *pace = {first - begin, Clock::now() - first};
     return final_digest(process);
   }
@@ -60,11 +62,24 @@ class TrainerKill : public ::testing::Test {
     }
     process.read_until(Clock::now() + std::chrono::duration_cast<Clock::duration>(delay));
     process.kill();
-    return process.wait() == -SIGKILL;
+    const int status = process.wait();
+    note_resume(process);
+    return status == -SIGKILL;
+  }
+
+  // "resumed killed-1 from step 8 (...)": counts how often, and from how many different steps.
+  void note_resume(const TrainerProcess& process) {
+    if (process.lines().empty() || !process.lines()[0].starts_with("resumed")) return;
+    const std::string& line = process.lines()[0];
+    const auto begin = line.find(" from step ");
+    steps_.insert(line.substr(begin, line.find(" (") - begin));
+    ++resumes_;
   }
 
   TemporaryDirectory folder_;
   std::filesystem::path store_ = folder_ / "store";
+  std::set<std::string> steps_;
+  int resumes_ = 0;
   std::mt19937_64 random_{seed(20240607)};
 };
 
@@ -83,6 +98,8 @@ TEST_F(TrainerKill, EveryResumedRunEndsWithTheSameWeights) {
     }
     EXPECT_EQ(run_to_the_end(run), expected) << run;
   }
+  std::cout << kills << " kills, " << resumes_ << " resumes, from " << steps_.size()
+            << " different steps\n";
   Store store = Store::open(store_);
   VerifyReport report = store.verify();
   EXPECT_TRUE(report.clean()) << report.findings.size() << " findings, first: "
