@@ -54,7 +54,7 @@ void add_command(std::string& page, const CLI::App& command) {
   page += ".PP\n.EX\n" + roff(command.get_footer()) + ".EE\n";
 }
 
-constexpr const char* addresses = R"(.SH ADDRESSES
+constexpr const char* address_section = R"(.SH ADDRESSES
 A checkpoint is named by RUN[@WHICH] or @ALIAS. RUN is a name or the beginning of an id. WHICH is
 .BR latest ,
 .BR final ,
@@ -94,7 +94,7 @@ std::string manual_page(const CLI::App& program, const std::string& version) {
   page += ".nh\n.ad l\n";
   page += ".SH NAME\nckptool \\- " + roff(program.get_description()) + "\n";
   page += ".SH SYNOPSIS\n.B ckptool\n\\fICOMMAND\\fR [\\fISTORE\\fR] [\\fIARGUMENT\\fR...]\n";
-  page += addresses;
+  page += address_section;
   page += ".SH COMMANDS\n";
   for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
     add_command(page, *command);

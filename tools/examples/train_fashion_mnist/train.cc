@@ -5,6 +5,7 @@
 #include <torch/version.h>
 
 #include <chrono>
+#include <cmath>
 #include <optional>
 
 #include "ckp/error.h"
@@ -50,9 +51,10 @@ void compare_environment(const ckp::RunRecord& run, const Options& options, Outp
   }
 }
 
+// NaN, in JSON null, for what a checkpoint in the middle of an epoch does not know.
 double metric(const ckp::CheckpointRecord& checkpoint, const std::string& name) {
   auto place = checkpoint.metrics.find(name);
-  return place == checkpoint.metrics.end() ? 0 : place->second;
+  return place == checkpoint.metrics.end() ? std::nan("") : place->second;
 }
 
 EpochResult result_of(const ckp::CheckpointRecord& checkpoint, const Experiment& experiment) {
