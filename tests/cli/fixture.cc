@@ -96,6 +96,10 @@ nlohmann::json Result::json() const {
   return parsed;
 }
 
+bool contains(const std::string& text, const std::string& word) {
+  return text.find(word) != std::string::npos;
+}
+
 std::ostream& operator<<(std::ostream& stream, const Result& result) {
   return stream << "\nexit " << result.code << "\nstdout: " << result.out
                 << "\nstderr: " << result.err;

@@ -21,6 +21,7 @@ struct Result {
   // The one document on standard output. Fails the test when it is not JSON.
   nlohmann::json json() const;
 };
+bool contains(const std::string& text, const std::string& word);
 // For messages of assertions.
 std::ostream& operator<<(std::ostream& stream, const Result& result);
 

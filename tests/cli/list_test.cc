@@ -18,10 +18,6 @@ class ListTest : public CliTest {
   std::vector<CheckpointRecord> saved_;
 };
 
-bool contains(const std::string& text, const std::string& word) {
-  return text.find(word) != std::string::npos;
-}
-
 TEST_F(ListTest, RunsShowsStatusCountersAndBest) {
   const Result table = ckptool({"runs", "store"});
   EXPECT_EQ(table.code, 0) << table;

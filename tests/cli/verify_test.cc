@@ -22,10 +22,6 @@ class VerifyCommandTest : public CliTest {
   std::vector<CheckpointRecord> saved_;
 };
 
-bool contains(const std::string& text, const std::string& word) {
-  return text.find(word) != std::string::npos;
-}
-
 TEST_F(VerifyCommandTest, AnUndamagedStoreIsClean) {
   for (const std::vector<std::string>& level :
        std::vector<std::vector<std::string>>{{}, {"--structure"}, {"--full"}}) {

@@ -160,7 +160,7 @@ TEST_F(PruneTest, WhatIsKeptAlwaysLoads) {
       version_of[saved.id] = version;
     } else {
       const std::uint64_t before = bytes_on_disk();
-      const PrunePlan plan = store.prune(keep_last(1 + random() % 3));
+      const PrunePlan plan = store.prune(keep_last(static_cast<std::uint32_t>(1 + random() % 3)));
       EXPECT_EQ(before - bytes_on_disk(), plan.bytes_freed);
     }
     for (const RunRecord& record : store.runs()) {
