@@ -89,6 +89,11 @@ class StoreVerifier {
 
   void check_journal(const RunFacts& run, const RunJournals::File& file, const JournalMark* mark) {
     const std::string path = (run.directory.path / file.name).string();
+    if (!file.error.empty() && mark == nullptr && file.size < format::JournalHeader::size) {
+      report_.notes.push_back(
+          fmt::format("{}: left by an attempt that died before its first record", path));
+      return;
+    }
     if (!file.error.empty()) return add_finding(path, run, file.error);
     if (mark != nullptr) {
       const std::string difference = check_mark(core_.fs(), path, *mark);
@@ -197,7 +202,8 @@ class StoreVerifier {
     Finding finding;
     for (const auto& reference : checkpoint.manifest.references) {
       const Uuid& target = reference.address.pack;
-      if (target.is_nil() || has_chunk(opened, reference)) continue;
+      if (target.is_nil() || has_chunk(opened, snapshot_.runs[pack.run].directory.name, reference))
+        continue;
       if (missing++ > 0) continue;
       const PackProblem problem{
           reference.address.number, -1,
@@ -211,18 +217,22 @@ class StoreVerifier {
     report_.findings.push_back(std::move(finding));
   }
 
-  bool has_chunk(std::map<Uuid, std::optional<OpenPack>>& opened,
+  bool has_chunk(std::map<Uuid, std::optional<OpenPack>>& opened, const std::string& directory,
                  const format::ChunkReference& reference) {
     const auto [at, is_new] = opened.try_emplace(reference.address.pack);
-    const auto file = snapshot_.packs.find(reference.address.pack);
-    if (file == snapshot_.packs.end()) return false;
     if (is_new) {
+      // Listed anew: a pack may have been committed after its directory was, and before this
+      // checkpoint's.
+      const auto file = find_pack(core_.fs(), core_.layout(), directory, reference.address.pack);
+      missing_[reference.address.pack] = !file;
+      if (!file) return false;
       try {
-        at->second = open_pack(core_.fs(), file->second.file.path);
+        at->second = open_pack(core_.fs(), file->path);
       } catch (const Error&) {
         // Its own damage is told by check_one_pack; what it holds is unknown.
       }
     }
+    if (missing_[reference.address.pack]) return false;
     if (!at->second) return true;
     const auto* entry = at->second->directory.find_chunk(reference.address.number);
     return entry != nullptr && entry->raw_digest == reference.raw_digest;
@@ -259,6 +269,7 @@ class StoreVerifier {
   Snapshot snapshot_;
   ProgressCounter counter_;
   VerifyReport report_;
+  std::map<Uuid, bool> missing_;  // packs that are referred to and have no file
 };
 
 }  // namespace

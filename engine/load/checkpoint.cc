@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "ckp/closest_name.h"
 #include "ckp/error.h"
 #include "ckp/load.h"
-#include "load/closest_name.h"
 #include "load/open_pack.h"
 #include "load/read_plan.h"
 #include "save/strided_view.h"
@@ -92,11 +92,27 @@ void Checkpoint::load(std::span<const TensorTarget> targets, const LoadOptions& 
   run_plan(plan, *parts_, options);
 }
 
+namespace {
+
+// A file of a few bytes may claim terabytes.
+std::vector<std::byte> make_buffer(std::uint64_t size, const std::string& name,
+                                   std::string_view what) {
+  try {
+    return std::vector<std::byte>(size);
+  } catch (const std::exception&) {
+    throw Error(
+        ErrorCode::unsupported,
+        fmt::format("{}: {} needs {} bytes of memory, which are not to be had", name, what, size));
+  }
+}
+
+}  // namespace
+
 std::vector<std::byte> Checkpoint::read(std::string_view tensor, const LoadOptions& options) const {
   const format::TensorEntry& stored = find_tensor(*parts_, tensor);
   std::uint64_t size = size_of(stored.dtype);
   for (const std::int64_t n : stored.shape) size *= static_cast<std::uint64_t>(n);
-  std::vector<std::byte> bytes(size);
+  std::vector<std::byte> bytes = make_buffer(size, parts_->name, tensor);
   ReadPlan plan(parts_->manifest);
   plan.add_tensor(stored, contiguous_strides(stored.shape), bytes.data());
   run_plan(plan, *parts_, options);
@@ -111,7 +127,7 @@ std::vector<std::byte> Checkpoint::read_storage(std::uint32_t index,
                 fmt::format("{}: storage {} was asked for, there are {}", parts_->name, index,
                             storages.size()));
   }
-  std::vector<std::byte> bytes(storages[index].size);
+  std::vector<std::byte> bytes = make_buffer(storages[index].size, parts_->name, "a storage");
   ReadPlan plan(parts_->manifest);
   plan.add_storage(index, bytes.data());
   run_plan(plan, *parts_, options);

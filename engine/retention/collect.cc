@@ -100,8 +100,12 @@ void mark_dead(FileSystem& fs, const Snapshot& snapshot, const std::set<Uuid>& g
 }
 
 void remove_directory(FileSystem& fs, const std::filesystem::path& directory) {
-  for (const std::string& name : fs.list(directory)) fs.remove(directory / name);
-  fs.remove(directory);
+  try {
+    for (const std::string& name : fs.list(directory)) fs.remove(directory / name);
+    fs.remove(directory);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;  // another process was faster
+  }
 }
 
 }  // namespace

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
+#include "check/stored_bytes.h"
 #include "ckp/error.h"
+#include "ckp/query.h"
 #include "retention/collect.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
@@ -12,20 +15,41 @@
 namespace ckp {
 namespace {
 
-bool is_chosen(const RunFacts& run, std::span<const std::string> names) {
-  if (!run.record) return false;
-  if (names.empty()) return true;
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return run.record->name == name || (name.size() >= 4 && run.record->id.hex().starts_with(name));
-  });
+// The runs that are meant: all, or by name, or by an id prefix that no run has as its name and that
+// means one run only.
+std::set<Uuid> choose_runs(StoreCore& core, const Snapshot& snapshot,
+                           std::span<const std::string> names) {
+  std::set<Uuid> chosen;
+  if (names.empty()) {
+    for (const RunFacts& run : snapshot.runs) {
+      if (run.record) chosen.insert(run.record->id);
+    }
+  }
+  for (const std::string& name : names) {
+    const auto directory = find_run(core.fs(), core.layout(), name);
+    if (!directory) throw no_such_run(core, name);
+    chosen.insert(directory->run);
+  }
+  return chosen;
 }
 
-void check_names(StoreCore& core, const Snapshot& snapshot, std::span<const std::string> names) {
-  for (const std::string& name : names) {
-    const auto matches = [&](const RunFacts& run) { return is_chosen(run, std::span(&name, 1)); };
-    if (std::none_of(snapshot.runs.begin(), snapshot.runs.end(), matches)) {
-      throw no_such_run(core, name);
-    }
+// A rule that matches nothing is a slip of the pen, and without it everything would go.
+void check_rules(const KeepPolicy& policy, const std::vector<PruneEntry>& entries) {
+  if (entries.empty()) return;
+  const auto any = [&](const auto& matches) {
+    return std::any_of(entries.begin(), entries.end(),
+                       [&](const PruneEntry& entry) { return matches(entry.decision.checkpoint); });
+  };
+  for (const KeepBest& rule : policy.best) {
+    if (any([&](const CheckpointRecord& c) { return c.metrics.contains(rule.metric); })) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("keep best: no checkpoint has a metric '{}'; nothing was deleted",
+                            rule.metric));
+  }
+  for (const std::string& tag : policy.tags) {
+    if (any([&](const CheckpointRecord& c) { return c.tags.contains(tag); })) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("keep tag: no checkpoint has the tag '{}'; nothing was deleted", tag));
   }
 }
 
@@ -37,16 +61,17 @@ struct Plan {
 
 Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& policy,
                std::span<const std::string> names) {
-  check_names(core, snapshot, names);
+  const std::set<Uuid> chosen = choose_runs(core, snapshot, names);
   Plan plan;
   for (const RunFacts& run : snapshot.runs) {
-    if (!is_chosen(run, names)) continue;
+    if (!run.record || !chosen.contains(run.record->id)) continue;
     for (KeepDecision& decision :
          decide(policy, *run.record, run.checkpoints, core.clock().now_ns())) {
       if (!decision.keep) plan.going.insert(decision.checkpoint.id);
       plan.report.entries.push_back({std::move(decision), run.record->name, 0, {}});
     }
   }
+  check_rules(policy, plan.report.entries);
   plan.collection = plan_collection(snapshot, plan.going);
   for (PruneEntry& entry : plan.report.entries) {
     if (entry.decision.keep) continue;
@@ -65,9 +90,30 @@ Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& poli
   return plan;
 }
 
+// I3, in deed: a run's newest resumable checkpoint must really load before others are deleted.
+void check_survivors(StoreCore& core, const Snapshot& snapshot, const Plan& plan) {
+  for (const RunFacts& run : snapshot.runs) {
+    const auto goes = [&](const CheckpointRecord& c) { return plan.going.contains(c.id); };
+    if (!run.record || std::none_of(run.checkpoints.begin(), run.checkpoints.end(), goes)) continue;
+    const auto newest = newest_resumable(current_line(*run.record, run.checkpoints));
+    if (!newest || goes(*newest)) continue;
+    try {
+      check_stored_bytes(*open_checkpoint_parts(core, run.directory.name, *newest));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt) throw;
+      throw Error(
+          ErrorCode::corrupt,
+          fmt::format("run {}: its newest checkpoint is damaged, and prune would keep that "
+                      "one; nothing was deleted; remove it first: ckptool rm {}@{}\n  {}",
+                      run.record->name, run.record->name, newest->id.short_hex(), error.what()));
+    }
+  }
+}
+
 // R1 to R6: `choose` makes the plan from a snapshot; it runs once more under the lock.
 template <class Choose>
 Plan carry_out(StoreCore& core, const Choose& choose) {
+  core.check_writable();
   PackCache cache;
   choose(take_snapshot(core, cache));  // R1: the reading happens here, and mistakes are noticed
   const ReleasedReserve reserve(core.fs(), core.layout());
@@ -91,6 +137,9 @@ PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const 
 }
 
 PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs) {
+  PackCache cache;
+  const Snapshot before = take_snapshot(core, cache);
+  check_survivors(core, before, make_plan(core, before, policy, runs));
   const auto choose = [&](const Snapshot& snapshot) {
     return make_plan(core, snapshot, policy, runs);
   };

@@ -67,6 +67,7 @@ std::filesystem::path move_away(StoreCore& core, const RunDirectory& directory) 
 }  // namespace
 
 std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id) {
+  core.check_writable();
   const auto directory = find_run(core.fs(), core.layout(), name_or_id);
   if (!directory) throw no_such_run(core, name_or_id);
   const ReleasedReserve reserve(core.fs(), core.layout());

@@ -25,17 +25,40 @@ void read_facts(FileSystem& fs, PackFacts& facts) {
     }
     facts.needs.erase(Uuid{});
     facts.record = std::move(checkpoint.record);
-    facts.readable = true;
+    // A pack with features that this version may only read may need more than it shows.
+    const auto& directory = checkpoint.pack.directory;
+    facts.readable =
+        format::check_readable(directory.header.versions, directory.uses, facts.file.path.string());
   } catch (const Error&) {
     facts.readable = false;
+  }
+}
+
+// A pack has one file. When somebody has copied it, the one in its own run's directory counts.
+void add_repeated(StoreCore& core, PackFacts facts, PackCache& cache, Snapshot& snapshot) {
+  PackFacts& known = snapshot.packs.at(facts.file.name.uuid);
+  read_facts(core.fs(), facts);
+  if (known.readable || !facts.readable) {
+    snapshot.repeated.push_back(facts.file.path);
+    return;
+  }
+  snapshot.repeated.push_back(known.file.path);
+  facts.record.commit = facts.file.name.commit;
+  known = facts;
+  cache[facts.file.name.uuid] = facts;
+  if (facts.file.name.state == PackState::live) {
+    snapshot.runs[facts.run].checkpoints.push_back(facts.record);
   }
 }
 
 void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std::size_t run,
               PackCache& cache, Snapshot& snapshot) {
   if (snapshot.packs.contains(file.name.uuid)) {
-    snapshot.repeated.push_back(file.path);
-    return;
+    PackFacts facts;
+    facts.file = file;
+    facts.size = size;
+    facts.run = run;
+    return add_repeated(core, std::move(facts), cache, snapshot);
   }
   auto [cached, is_new] = cache.try_emplace(file.name.uuid);
   PackFacts& facts = cached->second;
@@ -69,6 +92,18 @@ void add_run(StoreCore& core, const std::string& name, PackCache& cache, Snapsho
   }
 }
 
+// "<slug>-<id>.new" of a run whose making was killed, "<slug>-<id>.dead" of one whose removal was.
+// Anything else of such a name is somebody's.
+bool is_leftover(StoreCore& core, std::string_view name) {
+  for (const std::string_view suffix : {".new", ".dead"}) {
+    if (!name.ends_with(suffix)) continue;
+    if (!parse_run_directory(name.substr(0, name.size() - suffix.size()))) return false;
+    const auto status = core.fs().status(core.layout().run(name));
+    return status && status->is_directory;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> Snapshot::oldest_save() const {
@@ -82,9 +117,7 @@ std::optional<std::uint64_t> Snapshot::oldest_save() const {
 Snapshot take_snapshot(StoreCore& core, PackCache& cache) {
   Snapshot snapshot;
   for (const std::string& name : core.fs().list(core.layout().runs())) {
-    if (name.ends_with(".dead") || name.ends_with(".new")) {
-      snapshot.dead_directories.push_back(core.layout().run(name));
-    }
+    if (is_leftover(core, name)) snapshot.dead_directories.push_back(core.layout().run(name));
   }
   for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
     add_run(core, name, cache, snapshot);

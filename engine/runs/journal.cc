@@ -163,6 +163,10 @@ RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_direc
       merger.add(contents);
       report.gaps = std::move(contents.gaps);
     } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
+          error.code() != ErrorCode::not_found) {
+        throw;  // cannot be read right now: not the same as lost
+      }
       report.error = error.what();
     }
   }

@@ -27,7 +27,10 @@ void check_attempt(const RunDirectory& directory, const CheckpointRecord& record
 // C3. Registering (S1) keeps them from being collected; this finds files lost by other hands.
 void check_references(StoreCore& core, const RunDirectory& own, const std::vector<Uuid>& packs) {
   for (const Uuid& uuid : packs) {
-    const auto is_it = [&](const ScannedPack& pack) { return pack.name.uuid == uuid; };
+    const auto is_it = [&](const ScannedPack& pack) {
+      return pack.name.uuid == uuid &&
+             (pack.name.state == PackState::live || pack.name.state == PackState::retired);
+    };
     if (std::any_of(own.packs.begin(), own.packs.end(), is_it)) continue;
     if (find_pack(core.fs(), core.layout(), own.name, uuid)) continue;
     throw Error(ErrorCode::corrupt,

@@ -1,6 +1,9 @@
 #include "store/import.h"
 
+#include <fmt/format.h>
+
 #include "ckp/error.h"
+#include "retention/prune.h"
 #include "store/run_impl.h"
 
 namespace ckp {
@@ -19,19 +22,25 @@ CheckpointRecord import_file(std::shared_ptr<StoreCore> core, const std::filesys
                              const ImportOptions& options) {
   const Checkpoint checkpoint = open_file(file, core->file_system());
   const std::string name = run_name(checkpoint, file, options);
-  const bool exists = find_run(core->fs(), core->layout(), name).has_value();
-  std::unique_ptr<Run::Impl> run;
-  if (exists) {
-    run = resume_run(core, name, std::nullopt);
-  } else {
-    RunOptions created;
-    created.name = name;
-    created.tags["imported"] = file.filename().string();
-    run = create_run(core, created);
+  if (find_run_named(core->fs(), core->layout(), name)) {
+    throw Error(ErrorCode::already_exists,
+                fmt::format("{}: a run named '{}' exists already, and an import must not become "
+                            "what it resumes from; choose another name (--run NAME)",
+                            core->layout().root.string(), name));
   }
-  const SaveReport report = run->adopt(checkpoint);
-  run->finish(RunStatus::completed);
-  return report.checkpoint;
+  RunOptions created;
+  created.name = name;
+  created.tags["imported"] = file.filename().string();
+  auto run = create_run(core, created);
+  try {
+    const SaveReport report = run->adopt(checkpoint);
+    run->finish(RunStatus::completed);
+    return report.checkpoint;
+  } catch (const Error&) {
+    run.reset();
+    remove_run(*core, name);  // a run without anything in it helps nobody
+    throw;
+  }
 }
 
 }  // namespace ckp

@@ -32,7 +32,13 @@ void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Inde
     try {
       const ScannedCheckpoint checkpoint = read_checkpoint(fs, pack);
       batch.push_back({checkpoint.record, chunk_rows(checkpoint.pack)});
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      // Damaged, newer or pruned. Anything else may be right the next time: no index is better than
+      // one that lacks a checkpoint.
+      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
+          error.code() != ErrorCode::not_found) {
+        throw;
+      }
       continue;
     }
     report.checkpoints += 1;

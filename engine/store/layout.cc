@@ -110,6 +110,14 @@ std::string to_file_name(const PackName& name) {
   return text;
 }
 
+std::string live_name(const CheckpointRecord& checkpoint) {
+  PackName name;
+  name.uuid = checkpoint.id;
+  name.commit = checkpoint.commit;
+  name.step = checkpoint.step;
+  return to_file_name(name);
+}
+
 std::optional<PackName> parse_pack_name(std::string_view file_name) {
   PackName name;
   NameParser parser(file_name);

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "ckp/records.h"
 #include "ckp/uuid.h"
 
 namespace ckp {
@@ -20,6 +21,9 @@ constexpr std::uint64_t index_data = 1026;
 
 // The byte of a journal or temporary pack that its owner holds.
 constexpr std::uint64_t owner_lock_byte = 0;
+
+// The index's one file that holds data, below StoreLayout::index().
+constexpr std::string_view index_data_file = "data.mdb";
 
 struct StoreLayout {
   std::filesystem::path root;
@@ -44,6 +48,8 @@ struct PackName {
   friend bool operator==(const PackName&, const PackName&) = default;
 };
 std::string to_file_name(const PackName& name);
+// The name of a live checkpoint's pack.
+std::string live_name(const CheckpointRecord& checkpoint);
 std::optional<PackName> parse_pack_name(std::string_view file_name);
 
 struct JournalName {

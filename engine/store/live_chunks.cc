@@ -16,12 +16,8 @@ LiveChunks::LiveChunks(StoreCore& core, std::string run_directory,
 }
 
 void LiveChunks::add_previous() {
-  PackName name;
-  name.uuid = previous_->record.id;
-  name.commit = previous_->record.commit;
-  name.step = previous_->record.step;
   // One question decides for all of them: a live checkpoint's chunks are all safe to refer to.
-  if (!core_.fs().status(core_.layout().run(directory_) / to_file_name(name))) return;
+  if (!core_.fs().status(core_.layout().run(directory_) / live_name(previous_->record))) return;
   packs_ = previous_->packs;
   for (format::ChunkReference reference : previous_->manifest.references) {
     if (reference.address.pack.is_nil()) reference.address.pack = previous_->record.id;
@@ -65,11 +61,7 @@ bool LiveChunks::is_live(const Uuid& pack, const Index& index) {
   bool live = false;
   if (const auto checkpoint = index.checkpoint(pack)) {
     if (const auto run = index.run(checkpoint->run)) {
-      PackName name;
-      name.uuid = pack;
-      name.commit = checkpoint->commit;
-      name.step = checkpoint->step;
-      const auto path = core_.layout().run(run->directory) / to_file_name(name);
+      const auto path = core_.layout().run(run->directory) / live_name(*checkpoint);
       try {
         if (core_.fs().status(path)) {
           if (!packs_.contains(pack)) packs_.emplace(pack, open_pack(core_.fs(), path));

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
+#include "check/stored_bytes.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
 #include "io/host.h"
 #include "runs/record_codec.h"
-#include "save/parallel.h"
 #include "store/run_impl.h"
 
 namespace ckp {
@@ -47,7 +47,7 @@ void check_options(const RunOptions& options) {
 }
 
 void check_free(StoreCore& core, const std::string& name) {
-  if (!find_run(core.fs(), core.layout(), name)) return;
+  if (!find_run_named(core.fs(), core.layout(), name)) return;
   throw Error(ErrorCode::already_exists,
               fmt::format("{}: a run named '{}' exists already; resume it (--resume), choose "
                           "another name (--run NAME), or let one be chosen (--run auto)",
@@ -70,33 +70,25 @@ std::uint32_t newest_attempt(const RunDirectory& directory, const RunRecord& run
   return newest;
 }
 
-// Every stored byte that the checkpoint needs, against its checksum.
-void check_stored_bytes(const Checkpoint::Parts& parts) {
-  const auto& references = parts.manifest.references;
-  parallel_for(references.size(), thread_count(0), [&](std::size_t i) {
-    const Uuid pack =
-        references[i].address.pack.is_nil() ? parts.record.id : references[i].address.pack;
-    const OpenPack& open = parts.packs.at(pack);
-    const auto* entry = open.directory.find_chunk(references[i].address.number);
-    if (entry == nullptr || entry->raw_digest != references[i].raw_digest) {
-      throw Error(ErrorCode::corrupt,
-                  fmt::format("{}: chunk {} is missing or another one", open.source->name(),
-                              references[i].address.number));
-    }
-    format::read_record(*open.source, open.directory, *entry);
-  });
-}
-
 // A3.
 void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
                        const std::optional<Address>& from) {
-  auto checkpoints = read_checkpoints(run.core->fs(), directory, &run.skipped);
+  run.skipped.clear();
+  run.continued_from.reset();
+  run.previous.reset();
+  std::vector<Error> unreadable;
+  const auto checkpoints = read_checkpoints(run.core->fs(), directory, &unreadable);
+  for (const Error& error : unreadable) {
+    if (error.code() == ErrorCode::newer_format) throw error;
+    run.skipped.push_back(error.what());
+  }
   std::vector<CheckpointRecord> candidates;
+  std::size_t nonfinite = 0;
   if (from) {
     candidates.push_back(resolve(*from, run.record, checkpoints));
   } else {
     candidates = current_line(run.record, checkpoints);
-    std::erase_if(candidates, [](const CheckpointRecord& c) { return !c.resumable(); });
+    nonfinite = std::erase_if(candidates, [](const CheckpointRecord& c) { return !c.resumable(); });
     std::reverse(candidates.begin(), candidates.end());
   }
   for (const CheckpointRecord& candidate : candidates) {
@@ -110,22 +102,33 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
       run.attempt.continued_commit = candidate.commit;
       return;
     } catch (const Error& error) {
-      if (from || error.code() == ErrorCode::newer_format) throw;
+      // Only damage and pruning are reasons to step back: what cannot be read right now (a device
+      // error, too many open files) would silently cost the newest checkpoints.
+      if (from || (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::not_found)) {
+        throw;
+      }
       run.skipped.push_back(error.what());
     }
   }
-  if (!checkpoints.empty() && !candidates.empty()) {
+  if (!run.skipped.empty()) {
     throw Error(ErrorCode::corrupt,
-                fmt::format("run {}: none of its {} checkpoints can be read; run: ckptool verify "
-                            "{}\n  {}",
-                            run.record.name, candidates.size(), run.core->layout().root.string(),
+                fmt::format("run {}: no checkpoint to continue from can be read; run: ckptool "
+                            "verify {}\n  {}",
+                            run.record.name, run.core->layout().root.string(),
                             fmt::join(run.skipped, "\n  ")));
+  }
+  if (nonfinite > 0) {
+    run.skipped.push_back(
+        fmt::format("all {} checkpoints of the current line: they hold NaN or "
+                    "infinity; the run starts from nothing",
+                    nonfinite));
   }
 }
 
 // A2: from here on the run is ours.
 RunDirectory take_over(Run::Impl& run, std::string_view name_or_id) {
   StoreCore& core = *run.core;
+  core.check_writable();
   StoreLock lock = core.lock();
   auto directory = find_run(core.fs(), core.layout(), name_or_id);
   if (!directory) throw no_such_run(core, name_or_id);
@@ -139,12 +142,17 @@ RunDirectory take_over(Run::Impl& run, std::string_view name_or_id) {
   return *directory;
 }
 
-// A4.
-void announce_attempt(Run::Impl& run) {
+bool is_live(StoreCore& core, const std::string& directory, const CheckpointRecord& checkpoint) {
+  return core.fs().status(core.layout().run(directory) / live_name(checkpoint)).has_value();
+}
+
+// A4. False when the chosen checkpoint has been pruned since it was chosen.
+bool announce_attempt(Run::Impl& run) {
   StoreCore& core = *run.core;
+  StoreLock lock = core.lock();
+  if (run.previous && !is_live(core, run.record.directory, run.previous->record)) return false;
   run.record.attempts.push_back(run.attempt);
   run.record.status = RunStatus::in_progress;
-  StoreLock lock = core.lock();
   const bool trusted = core.is_trusted(lock);
   const std::uint64_t commit = lock.begin(run.record.directory);
   // The record stands in every journal, so that losing the first one loses no names.
@@ -152,7 +160,9 @@ void announce_attempt(Run::Impl& run) {
   run.journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run.attempt));
   run.journal->sync();
   core.fs().sync_directory(core.layout().run(run.record.directory));
+  run.last_commit = commit;
   core.finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(run.record); });
+  return true;
 }
 
 }  // namespace
@@ -183,6 +193,7 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
   run->record.attempts.push_back(run->attempt);
 
   FileSystem& fs = core->fs();
+  core->check_writable();
   StoreLock lock = core->lock();
   check_free(*core, options.name);
   const bool trusted = core->is_trusted(lock);
@@ -198,7 +209,13 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
   fs.sync_directory(making);
   lock.begin(all_runs);
   fs.rename(making, final_path);
-  fs.sync_directory(core->layout().runs());
+  try {
+    fs.sync_directory(core->layout().runs());
+  } catch (const Error&) {
+    fs.rename(final_path, making);  // not durable, so it must not stay visible
+    throw;
+  }
+  run->last_commit = commit;
   core->finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(run->record); });
   return run;
 }
@@ -210,8 +227,10 @@ std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::stri
   run->creator_pid = process_id();
   const RunDirectory directory = take_over(*run, name_or_id);  // A2
   try {
-    choose_checkpoint(*run, directory, from);  // A3
-    announce_attempt(*run);                    // A4
+    do {
+      choose_checkpoint(*run, list_run(run->core->fs(), run->core->layout(), directory.name),
+                        from);          // A3
+    } while (!announce_attempt(*run));  // A4
   } catch (...) {
     run->core->fs().remove(run->journal->path());  // no attempt was made
     throw;
@@ -222,24 +241,28 @@ std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::stri
 std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
                                                                const std::string& directory,
                                                                const CheckpointRecord& checkpoint) {
-  PackName name;
-  name.uuid = checkpoint.id;
-  name.commit = checkpoint.commit;
-  name.step = checkpoint.step;
-  const auto path = core.layout().run(directory) / to_file_name(name);
-  if (!core.fs().status(path)) {
+  const auto path = core.layout().run(directory) / live_name(checkpoint);
+  const auto check_live = [&] {
+    if (core.fs().status(path)) return;
     throw Error(ErrorCode::not_found,
                 fmt::format("{}: checkpoint {} of run {} is gone (pruned)", path.string(),
                             checkpoint.id.short_hex(), checkpoint.run_name));
+  };
+  check_live();
+  try {
+    ScannedCheckpoint scanned =
+        read_checkpoint(core.fs(), {*parse_pack_name(live_name(checkpoint)), path});
+    auto parts = std::make_shared<Checkpoint::Parts>();
+    parts->record = std::move(scanned.record);
+    parts->manifest = std::move(scanned.manifest);
+    parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
+    parts->packs.emplace(checkpoint.id, std::move(scanned.pack));
+    parts->name = path.string();
+    return parts;
+  } catch (const Error&) {
+    check_live();  // pruned while it was being opened: that is no damage
+    throw;
   }
-  ScannedCheckpoint scanned = read_checkpoint(core.fs(), {name, path});
-  auto parts = std::make_shared<Checkpoint::Parts>();
-  parts->record = std::move(scanned.record);
-  parts->manifest = std::move(scanned.manifest);
-  parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
-  parts->packs.emplace(checkpoint.id, std::move(scanned.pack));
-  parts->name = path.string();
-  return parts;
 }
 
 }  // namespace ckp

@@ -7,6 +7,7 @@ namespace ckp {
 
 Registration::Registration(StoreCore& core, const std::string& directory)
     : core_(core), directory_(directory), uuid_(random_uuid()), creator_pid_(process_id()) {
+  core.check_writable();
   StoreLock lock = core.lock();
   bring_index_up_to_date(lock);
   began_ = lock.commit_number();

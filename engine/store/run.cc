@@ -97,7 +97,7 @@ class PackInTheMaking {
   // Finishes the pack with `manifest` and `record`'s facts, makes it durable and commits it.
   void commit(format::Manifest manifest, CheckpointRecord record, SaveReport& report) {
     const auto sync_start = std::chrono::steady_clock::now();
-    run_.journal->sync();  // the mark in the manifest promises what the journal holds
+    run_.sync_journal();  // the mark in the manifest promises what the journal holds
     record.id = registration_.uuid();
     record.run = run_.record.id;
     record.run_name = run_.record.name;
@@ -119,7 +119,7 @@ class PackInTheMaking {
         commit_pack(*run_.core, registration_,
                     {record, rows_of(writer_, registration_.uuid()), referred_packs(manifest)});
     report.commit_ns = elapsed_ns(commit_start);
-    record.commit = result.commit;
+    record.commit = run_.last_commit = result.commit;
     report.checkpoint = std::move(record);
     report.path = result.path;
   }
@@ -157,8 +157,26 @@ void Run::Impl::check_owner() const {
                           record.name));
 }
 
+void Run::Impl::sync_journal() {
+  try {
+    journal->sync();
+  } catch (const Error&) {
+    auto next = std::make_unique<JournalWriter>(core->fs(), core->layout().run(record.directory),
+                                                record.id, attempt.number);
+    next->append(format::JournalKind::run_created, last_commit, run_created_payload(record));
+    next->append(format::JournalKind::attempt_opened, last_commit, attempt_payload(attempt));
+    next->sync();
+    journal = std::move(next);
+  }
+}
+
 SaveReport Run::Impl::save(const StateDict& state, const SaveOptions& options) {
   check_owner();
+  if (options.epoch < 0 || options.step < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("run {}: epoch {}, step {}: neither may be negative", record.name,
+                            options.epoch, options.step));
+  }
   SaveReport report;
   PackInTheMaking pack(*this, is_large(state));
   LiveChunks live(*core, record.directory, previous.get());                         // S2, after S1
@@ -196,19 +214,17 @@ void Run::Impl::log(std::int64_t epoch, std::int64_t step,
   payload["step"] = step;
   payload["time_ns"] = core->clock().now_ns();
   payload["values"] = std::move(values);
-  journal->append(format::JournalKind::metrics, previous ? previous->record.commit : 0,
-                  std::move(payload));
+  journal->append(format::JournalKind::metrics, last_commit, std::move(payload));
 }
 
 void Run::Impl::finish(RunStatus status) {
   check_owner();
-  journal->append(format::JournalKind::status, previous ? previous->record.commit : 0,
-                  status_payload(status));
-  journal->sync();
+  journal->append(format::JournalKind::status, last_commit, status_payload(status));
+  sync_journal();
   record.status = status;
   StoreLock lock = core->lock();
   const bool trusted = core->is_trusted(lock);
-  lock.begin(record.directory);
+  last_commit = lock.begin(record.directory);
   core->finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(record); });
 }
 

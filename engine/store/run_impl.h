@@ -26,9 +26,13 @@ struct Run::Impl {
   // The last committed checkpoint of this attempt, or the one it continued from: chunks of it may
   // be shared while it is live.
   std::shared_ptr<const Checkpoint::Parts> previous;
+  std::uint64_t last_commit = 0;  // the last number this process has seen
   std::uint32_t creator_pid = 0;
 
   void check_owner() const;
+  // Makes the journal durable. One whose fsync has failed can never be trusted again: the attempt
+  // goes on in a new one.
+  void sync_journal();
   SaveReport save(const StateDict& state, const SaveOptions& options);
   // Takes over a checkpoint from elsewhere: its stored chunks as they are, its facts but for those
   // of run and attempt.

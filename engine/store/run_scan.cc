@@ -116,7 +116,7 @@ std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory)
 }
 
 std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
-                                               std::vector<std::string>* damage) {
+                                               std::vector<Error>* unreadable) {
   std::vector<CheckpointRecord> checkpoints;
   for (const ScannedPack& pack : directory.packs) {
     if (pack.name.state != PackState::live) continue;
@@ -125,24 +125,30 @@ std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirector
     } catch (const Error& error) {
       // Gone between the listing and the opening: pruned, not damaged.
       if (error.code() == ErrorCode::not_found) continue;
-      if (damage != nullptr) damage->push_back(error.what());
+      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format) throw;
+      if (unreadable != nullptr) unreadable->push_back(error);
     }
   }
   return checkpoints;
 }
 
-std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
-                                     std::string_view name_or_id) {
-  const auto directories = list_run_directories(fs, layout);
-  for (const std::string& directory : directories) {
-    if (!has_slug_of(directory, name_or_id)) continue;
+std::optional<RunDirectory> find_run_named(FileSystem& fs, const StoreLayout& layout,
+                                           std::string_view name) {
+  for (const std::string& directory : list_run_directories(fs, layout)) {
+    if (!has_slug_of(directory, name)) continue;
     RunDirectory run = list_run(fs, layout, directory);
     const auto record = read_run(fs, run);
-    if (record && record->name == name_or_id) return run;
+    if (record && record->name == name) return run;
   }
+  return std::nullopt;
+}
+
+std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
+                                     std::string_view name_or_id) {
+  if (auto named = find_run_named(fs, layout, name_or_id)) return named;
   if (name_or_id.size() < 4) return std::nullopt;
   std::optional<RunDirectory> found;
-  for (const std::string& directory : directories) {
+  for (const std::string& directory : list_run_directories(fs, layout)) {
     if (parse_run_directory(directory)->hex().compare(0, name_or_id.size(), name_or_id) != 0) {
       continue;
     }

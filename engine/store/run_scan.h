@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ckp/error.h"
 #include "ckp/file_system.h"
 #include "ckp/records.h"
 #include "load/open_pack.h"
@@ -47,12 +48,18 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack);
 // tell it. Nothing when there is neither: not a run.
 std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory);
 
-// All live checkpoints, in commit order. Unreadable ones are left out, with a line in `damage`.
+// All live checkpoints, in commit order. Damaged ones, and those of a newer format, are left out,
+// with their error in `unreadable`. Any other error is thrown: what cannot be read right now is not
+// gone.
 std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
-                                               std::vector<std::string>* damage = nullptr);
+                                               std::vector<Error>* unreadable = nullptr);
 
-// The directory of the run with this name or id prefix, or nothing. Looks at directories and
-// journals only. Error(invalid_argument) when a prefix means several runs.
+// The directory of the run with exactly this name, or nothing.
+std::optional<RunDirectory> find_run_named(FileSystem& fs, const StoreLayout& layout,
+                                           std::string_view name);
+
+// The directory of the run with this name or, when none has it, id prefix; or nothing. Looks at
+// directories and journals only. Error(invalid_argument) when a prefix means several runs.
 std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
                                      std::string_view name_or_id);
 

@@ -31,7 +31,6 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
   bytes.resize(file->read_at(0, bytes));
   try {
     const auto identity = format::decode_store_identity(bytes);
-    format::check_readable(identity.versions, identity.features, layout.root.string());
     return identity;
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
@@ -41,7 +40,8 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
 // Leftovers of an interrupted init are taken over, anything else is somebody's.
 void check_empty(FileSystem& fs, const StoreLayout& layout) {
   for (const std::string& name : fs.list(layout.root)) {
-    if (name == "runs" || name == "lock" || name == "reserve" || name.starts_with("STORE")) {
+    if (name == "runs" || name == "lock" || name == "reserve" || name.starts_with("STORE") ||
+        name.starts_with(".STORE.")) {
       continue;
     }
     throw Error(ErrorCode::invalid_argument,
@@ -92,9 +92,10 @@ Store Store::create(const std::filesystem::path& path, const StoreOptions& optio
   }
   fs.make_directory(path);
   check_empty(fs, layout);
-  write_store(fs, layout, *options.clock);
+  // Before STORE, which makes it a store that others may save into.
   const auto parent = std::filesystem::absolute(path).lexically_normal().parent_path();
   fs.sync_directory(path.filename().empty() ? parent.parent_path() : parent);
+  write_store(fs, layout, *options.clock);
   return open(path, options);
 }
 
@@ -130,7 +131,8 @@ Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>&
 std::string Store::free_run_name(std::string_view name) const {
   check_run_name(name);
   std::string candidate(name);
-  for (int number = 2; find_run(impl_->core->fs(), impl_->core->layout(), candidate); ++number) {
+  for (int number = 2; find_run_named(impl_->core->fs(), impl_->core->layout(), candidate);
+       ++number) {
     candidate = fmt::format("{}-{}", name, number);
   }
   return candidate;

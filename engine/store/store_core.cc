@@ -9,8 +9,6 @@
 namespace ckp {
 namespace {
 
-constexpr std::string_view data_file = "data.mdb";
-
 // The part of a stamp that can be compared without opening the file: a damaged one must not be.
 bool same_file(const format::IndexStamp& stamp, const std::optional<FileStatus>& status) {
   return status && stamp.device == status->device && stamp.inode == status->inode &&
@@ -23,10 +21,17 @@ void remove_index(FileSystem& fs, const std::filesystem::path& directory) {
   fs.remove(directory);
 }
 
+bool is_index_leftover(std::string_view name) {
+  for (const std::string_view prefix : {"index.new-", "index.old-"}) {
+    if (name.starts_with(prefix) && Uuid::from_hex(name.substr(prefix.size()))) return true;
+  }
+  return false;
+}
+
 // Left by rebuilds that were killed.
 void remove_leftovers(FileSystem& fs, const StoreLayout& layout) {
   for (const std::string& name : fs.list(layout.root)) {
-    if (name.starts_with("index.")) remove_index(fs, layout.root / name);
+    if (is_index_leftover(name)) remove_index(fs, layout.root / name);
   }
 }
 
@@ -34,17 +39,27 @@ void remove_leftovers(FileSystem& fs, const StoreLayout& layout) {
 
 StoreCore::StoreCore(const std::filesystem::path& root, const StoreOptions& options,
                      const format::StoreIdentity& identity)
-    : fs_(options.file_system),
+    : writable_(format::check_readable(identity.versions, identity.features, root.string())),
+      fs_(options.file_system),
       clock_(options.clock),
       lock_timeout_ms_(options.lock_timeout_ms),
       layout_{root},
       identity_(identity) {}
 
+void StoreCore::check_writable() const {
+  if (writable_) return;
+  throw Error(
+      ErrorCode::newer_format,
+      fmt::format("{}: a newer ckpstore has put something into this store that this version "
+                  "({}) may read but must not change; use the newer one",
+                  layout_.root.string(), CKP_VERSION));
+}
+
 StoreLock StoreCore::lock() const { return {*fs_, layout_, identity_.uuid, lock_timeout_ms_}; }
 
 bool StoreCore::block_agrees(const format::StateBlock& block) {
   return block.begin == block.end && !block.boot.is_nil() && block.boot == boot_id() &&
-         same_file(block.stamp, fs_->status(layout_.index() / data_file));
+         same_file(block.stamp, fs_->status(layout_.index() / index_data_file));
 }
 
 bool StoreCore::is_trusted(const StoreLock& lock) { return block_agrees(lock.block()); }
@@ -52,7 +67,12 @@ bool StoreCore::is_trusted(const StoreLock& lock) { return block_agrees(lock.blo
 std::shared_ptr<Index> StoreCore::open_index() {
   const std::lock_guard guard(index_mutex_);
   if (index_ && !index_->is_current()) index_.reset();
-  if (!index_) index_ = Index::open(*fs_, layout_.index(), layout_.lock(), identity_.uuid);
+  if (index_) return index_;
+  // Only a rebuild makes one: a reader that meets the moment between its two renames must not.
+  if (!fs_->status(layout_.index() / index_data_file)) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no index", layout_.index().string()));
+  }
+  index_ = Index::open(*fs_, layout_.index(), layout_.lock(), identity_.uuid);
   return index_;
 }
 
@@ -62,7 +82,9 @@ void StoreCore::close_index() {
 }
 
 bool StoreCore::ask(const std::function<void(const Index&)>& question) {
-  for (bool rebuilt = false;;) {
+  constexpr int attempts = 3;
+  for (int attempt = 1;; ++attempt) {
+    bool damaged = false;
     try {
       const auto block = read_state_block(*fs_, layout_, identity_.uuid);
       if (!block || !block_agrees(*block)) {
@@ -74,11 +96,13 @@ bool StoreCore::ask(const std::function<void(const Index&)>& question) {
     } catch (const Error& error) {
       if (error.code() == ErrorCode::locked || error.code() == ErrorCode::invalid_argument) throw;
       // A place that cannot be written, a full disk, no address space: the files have the answer.
-      if (error.code() != ErrorCode::corrupt || rebuilt) return false;
+      damaged = error.code() == ErrorCode::corrupt;
+      const bool missing = error.code() == ErrorCode::not_found;
+      if (attempt == attempts || (!damaged && !missing)) return false;
     }
+    if (!damaged) continue;  // missing: another process is rebuilding it, or the next round does
     StoreLock held = lock();
     rebuild(held);
-    rebuilt = true;
   }
 }
 
@@ -96,13 +120,14 @@ void StoreCore::finish_commit(StoreLock& lock, bool index_was_trusted,
 }
 
 void StoreCore::recover(StoreLock& lock) {
-  if (same_file(lock.block().stamp, fs_->status(layout_.index() / data_file))) {
+  if (same_file(lock.block().stamp, fs_->status(layout_.index() / index_data_file))) {
     try {
       const auto index = open_index();
       sync_index(*fs_, layout_, *index);
       lock.end(index->stamp());
       return;
     } catch (const Error& error) {
+      close_index();
       if (error.code() != ErrorCode::corrupt) throw;
     }
   }

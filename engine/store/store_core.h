@@ -28,6 +28,8 @@ class StoreCore {
   const StoreLayout& layout() const { return layout_; }
   const Uuid& uuid() const { return identity_.uuid; }
 
+  // Throws Error(newer_format) when the store uses a feature that this version may only read.
+  void check_writable() const;
   StoreLock lock() const;
 
   // Runs `question` on a trusted index: resynced or rebuilt first when it is not, and rebuilt once
@@ -51,6 +53,7 @@ class StoreCore {
   std::shared_ptr<Index> open_index();
   void close_index();
 
+  bool writable_;
   std::shared_ptr<FileSystem> fs_;
   std::shared_ptr<Clock> clock_;
   std::int64_t lock_timeout_ms_;

@@ -54,9 +54,17 @@ StoreLock::StoreLock(FileSystem& fs, const StoreLayout& layout, const Uuid& stor
   block_ = block.value_or(format::StateBlock{});
   block_.store = store;
   number_ = std::max(block_.begin, block_.end);
-  const bool same_boot = block && !block_.boot.is_nil() && block_.boot == boot_id();
-  if (!same_boot) number_ = std::max(number_, largest_number_in_names(fs));
-  if (block_.begin != block_.end) finish_renames(fs);  // L2
+  if (!is_of_this_place(fs)) number_ = std::max(number_, largest_number_in_names(fs));
+  if (!block) block_.run_directory = all_runs;
+  if (!block || block_.begin != block_.end) finish_renames(fs);  // L2
+}
+
+// A lock file may have been copied with its store while commits went on, so its numbers count only
+// with the index file that they were written for.
+bool StoreLock::is_of_this_place(FileSystem& fs) const {
+  if (block_.boot.is_nil() || block_.boot != boot_id() || block_.begin != block_.end) return false;
+  const auto index = fs.status(layout_.index() / index_data_file);
+  return index && index->device == block_.stamp.device && index->inode == block_.stamp.inode;
 }
 
 void StoreLock::finish_renames(FileSystem& fs) const {

@@ -37,6 +37,7 @@ class StoreLock {
 
  private:
   void write_block();
+  bool is_of_this_place(FileSystem& fs) const;
   void finish_renames(FileSystem& fs) const;
   std::uint64_t largest_number_in_names(FileSystem& fs) const;
 

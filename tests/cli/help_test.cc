@@ -37,8 +37,8 @@ TEST_F(HelpTest, TheManualPageSaysTheSameAsHelp) {
   EXPECT_NE(page.out.find("ckptool prune ./store"), std::string::npos);
   EXPECT_NE(page.out.find("\\-\\-keep\\-best"), std::string::npos);
   for (const std::string& command : commands) {
-    std::string name = command;
-    if (const auto hyphen = name.find('-'); hyphen != std::string::npos) name.insert(hyphen, "\\");
+    std::string name;
+    for (const char c : command) name += c == '-' ? std::string("\\-") : std::string(1, c);
     EXPECT_NE(page.out.find("\n.SS " + name), std::string::npos) << command;
   }
 }

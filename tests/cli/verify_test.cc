@@ -16,7 +16,7 @@ class VerifyCommandTest : public CliTest {
     saved_ = make_run(made, "cnn", 3);
   }
   fs::path pack_of(std::size_t i) const {
-    const Result shown = ckptool({"show", "store", "@" + saved_[i].id.hex(), "--json"});
+    const Result shown = ckptool({"show", "store", "cnn@" + saved_[i].id.hex(), "--json"});
     return root() / shown.json()["file"].get<std::string>();
   }
   std::vector<CheckpointRecord> saved_;

@@ -1,4 +1,4 @@
-#include "load/closest_name.h"
+#include "ckp/closest_name.h"
 
 #include <gtest/gtest.h>
 

@@ -29,10 +29,11 @@ std::string_view to_string(RunStatus status);
 struct Attempt {
   std::uint32_t number = 0;            // 1, 2, 3, ... in the order they were opened
   std::optional<Uuid> continued_from;  // the checkpoint it resumed
-  std::int64_t started_ns = 0;  // UTC
+  std::int64_t started_ns = 0;         // UTC
   std::uint32_t pid = 0;
   std::string host;
-  // Where the checkpoint it continued from stands, so that the line is known even after it has been pruned.
+  // Where the checkpoint it continued from stands, so that the line is known even after it has been
+  // pruned.
   std::uint32_t continued_attempt = 0;
   std::uint64_t continued_commit = 0;
   friend bool operator==(const Attempt&, const Attempt&) = default;

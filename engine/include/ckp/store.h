@@ -106,8 +106,8 @@ class Store {
 
   VerifyReport verify(const VerifyOptions& options = {}) const;
 
-  // Takes a standalone file into the store as a checkpoint of a run (made when absent). The file
-  // stays.
+  // Takes a standalone file into the store as the one checkpoint of a new run; the file stays.
+  // Error(already_exists) when the run exists.
   CheckpointRecord import_file(const std::filesystem::path& file, const ImportOptions& options);
 
   struct RebuildReport {

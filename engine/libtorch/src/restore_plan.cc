@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
+#include "ckp/closest_name.h"
 #include "ckp/error.h"
 #include "ckp/libtorch/tensor.h"
-#include "closest_name.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -48,20 +48,16 @@ std::span<const TensorEntry> RestorePlan::tensors_of(const std::string& part) co
   return {first, last};
 }
 
-std::vector<std::string> RestorePlan::names_of(const std::string& part) const {
-  std::vector<std::string> names;
-  for (const TensorEntry& entry : tensors_of(part)) names.push_back(entry.name);
-  return names;
-}
-
 bool RestorePlan::has_part(const std::string& part) const {
   return !tensors_of(part).empty() || checkpoint_.values().contains(part);
 }
 
 std::string RestorePlan::absent(const std::string& part, const std::string& name) const {
-  std::string closest = closest_name(name, names_of(part));
-  if (closest.empty()) return fmt::format("{}: not in the checkpoint", name);
-  return fmt::format("{}: not in the checkpoint; the closest name there is {}", name, closest);
+  ClosestName closest(name);
+  for (const TensorEntry& entry : tensors_of(part)) closest.offer(entry.name);
+  if (closest.best().empty()) return fmt::format("{}: not in the checkpoint", name);
+  return fmt::format("{}: not in the checkpoint; the closest name there is {}", name,
+                     closest.best());
 }
 
 void RestorePlan::require(const std::string& part, const std::string& name,

@@ -30,7 +30,6 @@ class RestorePlan {
   bool has_part(const std::string& part) const;
   // The tensors below a part.
   std::span<const format::TensorEntry> tensors_of(const std::string& part) const;
-  std::vector<std::string> names_of(const std::string& part) const;
 
   // Asks for a tensor of the checkpoint, by its full name.
   void fill(const std::string& part, const std::string& name, const at::Tensor& target);
