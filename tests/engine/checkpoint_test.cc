@@ -260,5 +260,19 @@ TEST_F(TwoPacksTest, ReadsAcrossPacks) {
   });
 }
 
+// One stored element, repeated 2^44 times by a stride of 0.
+TEST_F(CheckpointTest, ATinyFileThatClaimsMoreThanAnyMemoryIsRefusedAsAnError) {
+  const float one = 1;
+  TensorView huge = contiguous_view(DType::float32, {1}, &one);
+  huge.shape = {std::int64_t{1} << 44};
+  huge.strides = {0};
+  StateDict state;
+  state.add("model/w", huge);
+  save_file(path_, state);
+  EXPECT_LT(std::filesystem::file_size(path_), 100'000u);
+  const Checkpoint checkpoint = open_file(path_);
+  EXPECT_THROW(checkpoint.read("model/w"), Error);  // and no std::bad_alloc
+}
+
 }  // namespace
 }  // namespace ckp

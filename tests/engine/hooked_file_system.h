@@ -18,6 +18,20 @@ class HookedFileSystem final : public FileSystem {
   using Hook = std::function<void(const std::string& operation)>;
   Hook before, after;
 
+ private:
+  // The hook is copied first: it may replace itself.
+  static void call(Hook hook, const std::string& operation) {
+    if (hook) hook(operation);
+  }
+  template <class Operation>
+  auto around(const std::string& name, Operation operation) {
+    call(before, name);
+    auto result = operation();
+    call(after, name);
+    return result;
+  }
+
+ public:
   std::unique_ptr<File> open(const std::filesystem::path& path, OpenMode mode) override {
     return around("open " + path.string(), [&] { return base_->open(path, mode); });
   }
@@ -43,18 +57,6 @@ class HookedFileSystem final : public FileSystem {
   void sync_directory(const std::filesystem::path& path) override { base_->sync_directory(path); }
 
  private:
-  // The hook is copied first: it may replace itself.
-  static void call(Hook hook, const std::string& operation) {
-    if (hook) hook(operation);
-  }
-  template <class Operation>
-  auto around(const std::string& name, Operation operation) {
-    call(before, name);
-    auto result = operation();
-    call(after, name);
-    return result;
-  }
-
   std::shared_ptr<FileSystem> base_ = posix_file_system();
 };
 

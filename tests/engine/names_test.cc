@@ -106,9 +106,9 @@ TEST_F(NamesTest, PruneAndRebuildLeaveForeignFilesAlone) {
   store.rebuild_index();
   store.prune(keep_last(1));
   EXPECT_EQ(count(store, "a"), 1u);
-  for (const char* file : {"index.backup/notes.txt", "runs/thesis.new/notes.txt",
-                           "runs/thesis.dead/notes.txt", "runs/old/notes.txt", "index.html",
-                           "runs/todo.new", "runs/todo.dead", "runs/todo"}) {
+  for (const char* file :
+       {"index.backup/notes.txt", "runs/thesis.new/notes.txt", "runs/thesis.dead/notes.txt",
+        "runs/old/notes.txt", "index.html", "runs/todo.new", "runs/todo.dead", "runs/todo"}) {
     EXPECT_TRUE(std::filesystem::exists(root / file)) << file;
   }
 }

@@ -3,10 +3,12 @@
 
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "ckp/format/store_identity.h"
 #include "store/layout.h"
 #include "store_fixture.h"
+#include "support/faulty_file_system.h"
 #include "support/seed.h"
 
 namespace ckp {
@@ -192,6 +194,59 @@ TEST_F(RecoveryTest, APackOfAnotherRunIsNotTakenForACheckpointOfThisOne) {
   store.rebuild_index();
   EXPECT_EQ(epochs(store.checkpoints(store.run("b").id)), (std::vector<std::int64_t>{1, 2}));
   EXPECT_FALSE(store.verify().clean());
+}
+
+// What could not be read while the index was made anew is not taken for absent.
+TEST_F(RecoveryTest, AnIndexMadeDuringAnErrorIsNotTrusted) {
+  fill();
+  std::filesystem::remove_all(path() / "index");
+  const auto fs = std::make_shared<test::FaultyFileSystem>(posix_file_system(), path());
+  StoreOptions options;
+  options.file_system = fs;
+  const Store store = Store::open(path(), options);
+  fs->plan({.at = 1, .only = [](const std::string& operation) {
+              return operation.starts_with("open ") &&
+                     operation.find("-000000200-") != std::string::npos;
+            }});
+  try {
+    EXPECT_EQ(epochs(store.checkpoints(store.run("a").id)), (std::vector<std::int64_t>{1, 2}));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::io) << error.what();
+  }
+  EXPECT_EQ(fs->failures(), 1u);
+  fs->clear();
+  expect_complete(Store::open(path()));
+  expect_complete(store);
+}
+
+// A copy made while saves go on: its lock file is older than its packs.
+TEST_F(RecoveryTest, ACopyWithAnOldLockFileGivesNoNumberTwice) {
+  const auto copy = directory_ / "copy";
+  {
+    Store store = Store::create(path());
+    ckp::Run run = store.create_run(run_options("a"));
+    save(run, 1);
+    std::filesystem::create_directory(copy);
+    for (const char* name : {"lock", "STORE"}) std::filesystem::copy(path() / name, copy / name);
+    for (int epoch = 2; epoch <= 6; ++epoch) save(run, epoch);
+    std::filesystem::copy(path() / "runs", copy / "runs", std::filesystem::copy_options::recursive);
+  }
+  Store store = Store::open(copy);
+  {
+    ckp::Run run = store.resume_run("a");
+    EXPECT_EQ(run.continued_from()->record().epoch, 6);
+    EXPECT_GT(save(run, 7).commit, run.continued_from()->record().commit);
+  }
+  const auto all = store.checkpoints(store.run("a").id);
+  EXPECT_EQ(epochs(all), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7}));
+  std::set<std::uint64_t> commits;
+  for (const CheckpointRecord& checkpoint : all) commits.insert(checkpoint.commit);
+  EXPECT_EQ(commits.size(), all.size());
+  EXPECT_EQ(store.find(parse_address("a")).epoch, 7);
+  KeepPolicy policy;
+  policy.last = 1;
+  store.prune(policy);
+  EXPECT_EQ(epochs(store.checkpoints(store.run("a").id)), (std::vector<std::int64_t>{7}));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "ckp/query.h"
 #include "ckp/save.h"
+#include "hooked_file_system.h"
 #include "store_fixture.h"
 
 namespace ckp {
@@ -252,6 +253,31 @@ TEST_F(StoreTest, OrderIsTheCommitNumber) {
   run.save(SmallState(9).dict(), {.epoch = 9, .step = 900}).wait();
   run.save(SmallState(1).dict(), {.epoch = 1, .step = 100}).wait();
   EXPECT_EQ(store.find(parse_address("cnn")).epoch, 1);
+}
+
+TEST_F(StoreTest, ACheckpointPrunedWhileItIsOpenedIsNotFoundAndNotDamaged) {
+  Store store = Store::create(path());
+  ckp::Run run = store.create_run(run_options("cnn"));
+  // The second one's chunks lie in the first one's pack.
+  const SmallState state(1);
+  run.save(state.dict(), {.epoch = 1, .step = 1}).wait();
+  const auto opened = run.save(state.dict(), {.epoch = 2, .step = 2}).wait().checkpoint;
+  save(run, 3);
+  const auto fs = std::make_shared<test::HookedFileSystem>();
+  StoreOptions options;
+  options.file_system = fs;
+  const Store reader = Store::open(path(), options);
+  bool pruned = false;
+  fs->after = [&](const std::string& operation) {
+    if (pruned || !operation.starts_with("open ")) return;
+    if (!operation.ends_with(opened.id.hex() + ".ckp")) return;
+    pruned = true;
+    KeepPolicy policy;
+    policy.last = 1;
+    store.prune(policy);
+  };
+  expect_error(ErrorCode::not_found, "pruned", [&] { reader.open_checkpoint(opened); });
+  EXPECT_TRUE(pruned);
 }
 
 }  // namespace

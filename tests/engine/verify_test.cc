@@ -151,5 +151,26 @@ TEST_F(VerifyTest, StopsWhenAskedAndSaysThatItIsNotComplete) {
   EXPECT_FALSE(report.clean());
 }
 
+TEST_F(VerifyTest, APackCopiedIntoAnotherRunIsBlamedAndTheRealOneIsNot) {
+  Store store = Store::create(path());
+  // Whichever directory is listed first: one copy each way.
+  ckp::Run a = store.create_run(run_options("a"));
+  ckp::Run b = store.create_run(run_options("b"));
+  const auto directory = [&](const ckp::Run& run) {
+    return path() / "runs" / run.record().directory;
+  };
+  const auto of_a = a.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait().path;
+  const auto of_b = b.save(SmallState(2).dict(), {.epoch = 2, .step = 2}).wait().path;
+  std::filesystem::copy(of_b, directory(a) / of_b.filename());
+  std::filesystem::copy(of_a, directory(b) / of_a.filename());
+  const VerifyReport report = store.verify();
+  EXPECT_TRUE(names(report, (directory(a) / of_b.filename()).string()));
+  EXPECT_TRUE(names(report, (directory(b) / of_a.filename()).string()));
+  for (const Finding& finding : report.findings) {
+    EXPECT_NE(finding.path, of_a.string()) << finding.message;
+    EXPECT_NE(finding.path, of_b.string()) << finding.message;
+  }
+}
+
 }  // namespace
 }  // namespace ckp

@@ -81,8 +81,11 @@ class Convert : public Command {
   }
 
   bool from_safetensors(const std::vector<std::string>& source, Context& context) const {
-    return source.size() == 1 && is_file(source[0], *context.file_system) &&
-           detect_kind(source[0], *context.file_system) == FileKind::safetensors;
+    if (source.size() != 1 || !is_file(source[0], *context.file_system)) return false;
+    const FileKind kind = detect_kind(source[0], *context.file_system);
+    // A header that lies about its length looks like nothing; reading it says what is wrong.
+    return kind == FileKind::safetensors ||
+           (kind == FileKind::unknown && source[0].ends_with(".safetensors"));
   }
 
   ConvertReport convert_in(const std::string& source, const std::string& destination, Target target,
