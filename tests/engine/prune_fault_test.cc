@@ -54,7 +54,7 @@ class PruneFaultTest : public StoreTest,
       const CheckpointRecord newest = store.find(parse_address("a"));
       EXPECT_EQ(newest.epoch, 3);
       EXPECT_TRUE(SmallState(3).is_in(store.open_checkpoint(newest)));
-      if (succeeded) EXPECT_EQ(store.checkpoints(store.run("a").id).size(), 1u);
+      EXPECT_TRUE(!succeeded || store.checkpoints(store.run("a").id).size() == 1);
     } else if (succeeded) {
       EXPECT_FALSE(has_a);
     }
