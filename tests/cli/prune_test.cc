@@ -1,5 +1,6 @@
 // prune and rm: what they say they delete is what they delete.
 #include <algorithm>
+#include <fstream>
 
 #include "cli/fixture.h"
 
@@ -33,6 +34,45 @@ TEST_F(PruneCommandTest, AnEmptyPolicyIsRefused) {
   expect_error({"prune", "store"}, 2, "invalid_argument", {"--keep-last", "ckptool rm"});
   expect_error({"prune", "store", "cnn", "--dry-run"}, 2, "invalid_argument", {"--keep-last"});
   expect_error({"prune", "store", "--keep-last", "0"}, 2, "invalid_argument", {"--keep-last"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+// An option that swallowed the run behind it would judge every run.
+TEST_F(PruneCommandTest, AnOptionTakesOneValueAndLeavesTheRunsAlone) {
+  const nlohmann::json best =
+      ckptool({"prune", "store", "--keep-best", "val/loss", "cnn", "-n", "--json"}).json();
+  const nlohmann::json every =
+      ckptool({"prune", "store", "--keep-every", "2e", "cnn", "-n", "--json"}).json();
+  const nlohmann::json last =
+      ckptool({"prune", "store", "--keep-last", "1", "cnn", "-n", "--json"}).json();
+  EXPECT_EQ(best.dump().find("wide"), std::string::npos) << best;
+  EXPECT_EQ(every.dump().find("wide"), std::string::npos) << every;
+  EXPECT_EQ(last.dump().find("wide"), std::string::npos) << last;
+}
+
+// A rule that matches nothing would let everything go.
+TEST_F(PruneCommandTest, ARuleThatMatchesNothingIsRefused) {
+  expect_error({"prune", "store", "--keep-tag", "nope"}, 2, "invalid_argument", {"nope"});
+  expect_error({"prune", "store", "--keep-best", "1:nope:min"}, 2, "invalid_argument", {"nope"});
+  EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+// What prune keeps must load: otherwise it would leave a run with nothing.
+TEST_F(PruneCommandTest, ADamagedNewestCheckpointStopsIt) {
+  const nlohmann::json shown = ckptool({"show", "store", "cnn@6", "--json"}).json();
+  fs::path file;
+  for (const auto& entry : fs::recursive_directory_iterator(store() / "runs")) {
+    if (entry.path().filename().string().find(saved_.back().id.hex()) != std::string::npos) {
+      file = entry.path();
+    }
+  }
+  ASSERT_FALSE(file.empty()) << shown;
+  std::fstream pack(file, std::ios::in | std::ios::out | std::ios::binary);
+  pack.seekp(400);
+  pack.write("damage", 6);
+  pack.close();
+  expect_error({"prune", "store", "cnn", "--keep-last", "1"}, 4, "corrupt",
+               {"nothing was deleted"});
   EXPECT_EQ(epochs_left("cnn").size(), 6u);
 }
 

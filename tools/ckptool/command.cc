@@ -31,7 +31,12 @@ CLI::Option* Command::option(const std::string& name, const std::string& type, s
 
 CLI::Option* Command::options(const std::string& name, const std::string& type,
                               std::vector<std::string>& values, const std::string& help) {
-  return app_->add_option(name, values, help)->type_name(type)->expected(1)->take_all();
+  // One value each time it is given, so that it does not swallow the positionals behind it.
+  return app_->add_option(name, values, help)
+      ->type_name(type)
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
 }
 
 CLI::Option* Command::flag(const std::string& name, bool& value, const std::string& help) {
