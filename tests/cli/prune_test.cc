@@ -39,15 +39,15 @@ TEST_F(PruneCommandTest, AnEmptyPolicyIsRefused) {
 
 // An option that swallowed the run behind it would judge every run.
 TEST_F(PruneCommandTest, AnOptionTakesOneValueAndLeavesTheRunsAlone) {
-  const nlohmann::json best =
-      ckptool({"prune", "store", "--keep-best", "val/loss", "cnn", "-n", "--json"}).json();
-  const nlohmann::json every =
-      ckptool({"prune", "store", "--keep-every", "2e", "cnn", "-n", "--json"}).json();
-  const nlohmann::json last =
-      ckptool({"prune", "store", "--keep-last", "1", "cnn", "-n", "--json"}).json();
-  EXPECT_EQ(best.dump().find("wide"), std::string::npos) << best;
-  EXPECT_EQ(every.dump().find("wide"), std::string::npos) << every;
-  EXPECT_EQ(last.dump().find("wide"), std::string::npos) << last;
+  for (const std::vector<std::string>& rule : {std::vector<std::string>{"--keep-best", "val/loss"},
+                                               {"--keep-every", "2e"},
+                                               {"--keep-last", "1"},
+                                               {"--keep-within", "1d"}}) {
+    const nlohmann::json plan =
+        ckptool({"prune", "store", rule[0], rule[1], "cnn", "-n", "--json"}).json();
+    ASSERT_EQ(plan["entries"].size(), 6u) << rule[0];
+    for (const nlohmann::json& entry : plan["entries"]) EXPECT_EQ(entry["run"], "cnn") << rule[0];
+  }
 }
 
 // A rule that matches nothing would let everything go.
