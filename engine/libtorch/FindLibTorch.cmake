@@ -14,12 +14,18 @@ find_path(LibTorch_API_INCLUDE_DIR torch/torch.h ${_torch_search}
 find_library(LibTorch_CPU_LIBRARY torch_cpu ${_torch_search} PATH_SUFFIXES lib)
 find_library(LibTorch_C10_LIBRARY c10 ${_torch_search} PATH_SUFFIXES lib)
 
-if(EXISTS "${LibTorch_API_INCLUDE_DIR}/torch/version.h")
-  file(STRINGS "${LibTorch_API_INCLUDE_DIR}/torch/version.h" _torch_lines
-    REGEX "^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
-  string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]*([0-9]+)[^0-9]*([0-9]+).*" "\\1.\\2.\\3"
-    LibTorch_VERSION "${_torch_lines}")
-endif()
+# 2.x keeps the numbers in a header of their own.
+foreach(_torch_header "${LibTorch_API_INCLUDE_DIR}/torch/version.h"
+    "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h")
+  if(EXISTS "${_torch_header}")
+    file(STRINGS "${_torch_header}" _torch_lines
+      REGEX "^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+    if(_torch_lines)
+      string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]*([0-9]+)[^0-9]*([0-9]+).*" "\\1.\\2.\\3"
+        LibTorch_VERSION "${_torch_lines}")
+    endif()
+  endif()
+endforeach()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
