@@ -1,6 +1,7 @@
 #include "optimizer_kind.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <tuple>
 
