@@ -104,8 +104,9 @@ void check_survivors(StoreCore& core, const Snapshot& snapshot, const Plan& plan
       throw Error(
           ErrorCode::corrupt,
           fmt::format("run {}: its newest checkpoint is damaged, and prune would keep that "
-                      "one; nothing was deleted; remove it first: ckptool rm {}@{}\n  {}",
-                      run.record->name, run.record->name, newest->id.short_hex(), error.what()));
+                      "one; nothing was deleted; remove it first: ckptool rm {} {}@{}\n  {}",
+                      run.record->name, core.layout().root.string(), run.record->name,
+                      newest->id.short_hex(), error.what()));
     }
   }
 }
