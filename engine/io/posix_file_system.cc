@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "ckp/error.h"
+#include "io/file_system_kind.h"
 #include "io/fork_guard.h"
 #include "io/posix_error.h"
 #include "io/posix_options.h"
@@ -289,6 +290,7 @@ class PosixFileSystem final : public FileSystem {
   void rename(const stdfs::path& from, const stdfs::path& to, bool replace) override;
   bool remove(const stdfs::path& path) override;
   void sync_directory(const stdfs::path& path) override;
+  FileSystemKind kind(const stdfs::path& path) override { return file_system_kind(path); }
 
  private:
   // 0, or an errno.

@@ -7,13 +7,13 @@
 #include <utility>
 #include <vector>
 
-#include "ckp/file_system.h"
+#include "support/forwarding_file_system.h"
 
 namespace ckp::test {
 
 // Passes everything on. `before` and `after` get "open x", "status x", "list x", "remove x" or
 // "rename a -> b" with whole paths; operations on open files are not reported. For one thread.
-class HookedFileSystem final : public FileSystem {
+class HookedFileSystem final : public ForwardingFileSystem {
  public:
   using Hook = std::function<void(const std::string& operation)>;
   Hook before, after;
@@ -41,9 +41,6 @@ class HookedFileSystem final : public FileSystem {
   std::vector<std::string> list(const std::filesystem::path& directory) override {
     return around("list " + directory.string(), [&] { return base_->list(directory); });
   }
-  bool make_directory(const std::filesystem::path& path) override {
-    return base_->make_directory(path);
-  }
   void rename(const std::filesystem::path& from, const std::filesystem::path& to,
               bool replace) override {
     around("rename " + from.string() + " -> " + to.string(), [&] {
@@ -54,10 +51,6 @@ class HookedFileSystem final : public FileSystem {
   bool remove(const std::filesystem::path& path) override {
     return around("remove " + path.string(), [&] { return base_->remove(path); });
   }
-  void sync_directory(const std::filesystem::path& path) override { base_->sync_directory(path); }
-
- private:
-  std::shared_ptr<FileSystem> base_ = posix_file_system();
 };
 
 }  // namespace ckp::test

@@ -196,4 +196,9 @@ void FaultyFileSystem::sync_directory(const stdfs::path& path) {
   base_->sync_directory(path);
 }
 
+FileSystemKind FaultyFileSystem::kind(const stdfs::path& path) {
+  state_->check("kind " + state_->name(path));
+  return base_->kind(path);
+}
+
 }  // namespace ckp::test

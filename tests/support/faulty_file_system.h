@@ -29,7 +29,7 @@ struct Fault {
 // The log holds one line an operation, paths relative to `root`: "open x", "create x",
 // "create_new x", "read x OFFSET SIZE", "write x OFFSET SIZE", "sync x", "truncate x SIZE",
 // "reserve x OFFSET SIZE", "status x", "lock x BYTE", "unlock x BYTE", "close x", "list x",
-// "make_directory x", "rename a -> b", "remove x", "sync_directory x". Thread-safe.
+// "make_directory x", "rename a -> b", "remove x", "sync_directory x", "kind x". Thread-safe.
 class FaultyFileSystem final : public FileSystem {
  public:
   explicit FaultyFileSystem(std::shared_ptr<FileSystem> base = posix_file_system(),
@@ -54,6 +54,7 @@ class FaultyFileSystem final : public FileSystem {
               bool replace) override;
   bool remove(const std::filesystem::path& path) override;
   void sync_directory(const std::filesystem::path& path) override;
+  FileSystemKind kind(const std::filesystem::path& path) override;
 
  private:
   class State;

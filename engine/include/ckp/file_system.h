@@ -34,6 +34,14 @@ struct FileStatus {
   bool is_directory = false;
 };
 
+// What kind of file system a path is on, for the decisions that depend on it.
+struct FileSystemKind {
+  std::string name;  // "ext4", "nfs", "fuse", ... or the kernel's number in hexadecimal
+  // Other hosts, or a program in user space, serve it: locks may be lost without notice, a removed
+  // file may vanish under another host's reader, and no file may be mapped into memory for sharing.
+  bool remote = false;
+};
+
 // An open file. Errors are Error(out_of_space), Error(read_only), Error(not_found), Error(io), ...
 // with the path and the operation in the message. EINTR and short transfers are handled inside.
 // Reads may run on several threads at once; everything else is one thread at a time. The destructor
@@ -80,6 +88,8 @@ class FileSystem {
   virtual bool remove(const std::filesystem::path& path) = 0;
   // fsync of a directory: its entries (creations, renames, removals) are durable afterwards.
   virtual void sync_directory(const std::filesystem::path& path) = 0;
+  // Of an existing path.
+  virtual FileSystemKind kind(const std::filesystem::path& path) = 0;
 };
 
 // The real one: POSIX calls. Stateless; one object may serve any number of threads and stores.
