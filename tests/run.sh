@@ -1,13 +1,27 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. From a bare clone: installs what is missing first.
 #
-#   tests/run.sh [PRESET [CTEST ARGUMENTS...]]     PRESET: release (default), dev, asan, tsan, fuzz
+#   tests/run.sh                             the suite; the suite again with content ids cut to 8 bits,
+#                                            under AddressSanitizer and UBSan; 20 s of each fuzz target
+#   tests/run.sh PRESET [CTEST ARGUMENTS...] one of them: release dev asan collisions tsan
+#
+# More: tests/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=${1:-release}
-shift || true
+run_preset() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DCKPSTORE_WERROR=ON
+  cmake --build --preset "$preset"
+  ctest --preset "$preset" --parallel "$(nproc)" "$@"
+}
+
 tools/install-deps.sh
-cmake --preset "$preset" -DCKPSTORE_WERROR=ON
-cmake --build --preset "$preset"
-ctest --preset "$preset" --parallel "$(nproc)" "$@"
+if [ $# -gt 0 ]; then
+  run_preset "$@"
+else
+  run_preset release
+  run_preset collisions
+  tests/fuzz/run.sh 20
+fi
