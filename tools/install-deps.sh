@@ -8,7 +8,8 @@ packages=(
   build-essential cmake ninja-build pkg-config git ca-certificates
   libtorch-dev liblmdb-dev libzstd-dev libxxhash-dev libbenchmark-dev libgtest-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev dataset-fashion-mnist
-  python3 python3-venv
+  python3 python3-venv bindfs
+  clang-14 libclang-rt-14-dev  # tests/fuzz/run.sh
 )
 
 missing=()

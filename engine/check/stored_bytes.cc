@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include "ckp/error.h"
+#include "ckp/verify.h"
 #include "save/parallel.h"
 
 namespace ckp {
+
+void check_stored_bytes(const Checkpoint& checkpoint) { check_stored_bytes(checkpoint.parts()); }
 
 void check_stored_bytes(const Checkpoint::Parts& parts) {
   const auto& references = parts.manifest.references;

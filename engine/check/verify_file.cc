@@ -1,11 +1,11 @@
 // Verifying one `.ckp` file by itself.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "check/finding.h"
 #include "check/pack_check.h"
-#include "check/progress_counter.h"
 #include "ckp/error.h"
 #include "ckp/file_system.h"
 #include "ckp/verify.h"
@@ -22,10 +22,9 @@ Finding describe_problem(const std::string& path, const PackProblem& problem,
   return make_finding(path, problem, record.id, record, *check.manifest);
 }
 
-void note_other_packs(const PackCheck& check, VerifyReport& report) {
-  if (!check.manifest) return;
+void note_other_packs(const format::Manifest& manifest, VerifyReport& report) {
   std::set<Uuid> others;
-  for (const auto& reference : check.manifest->references) others.insert(reference.address.pack);
+  for (const auto& reference : manifest.references) others.insert(reference.address.pack);
   others.erase(Uuid{});
   if (others.empty()) return;
   report.notes.push_back(
@@ -34,24 +33,39 @@ void note_other_packs(const PackCheck& check, VerifyReport& report) {
                   others.size()));
 }
 
+// Whether a sound file holds a checkpoint at all.
+void note_manifest(const PackCheck& check, VerifyReport& report) {
+  if (!check.directory || check.directory->manifests.empty()) return;
+  report.checkpoints = 1;
+  try {
+    note_other_packs(
+        check.manifest ? *check.manifest : format::read_manifest(*check.source, *check.directory),
+        report);
+  } catch (const Error&) {
+    report.checkpoints = 0;  // told among the findings
+  }
+}
+
 }  // namespace
 
 VerifyReport verify_file(const std::string& path, const VerifyOptions& options) {
-  const FileSource source(
-      std::shared_ptr<const File>(posix_file_system()->open(path, OpenMode::read)));
-  ProgressCounter counter(options, source.size());
-  const PackCheck check = check_pack(source, options.level, options.threads,
-                                     [&](std::uint64_t bytes) { return counter.add(bytes); });
+  const auto fs = posix_file_system();
+  ProgressCounter counter(options, fs->open(path, OpenMode::read)->status().size);
+  const CheckScope scope{options.level, {options.subset, options.seed}};
   VerifyReport report;
-  report.packs = 1;
-  report.checkpoints = check.manifest ? 1 : 0;
-  report.chunks = check.chunks;
-  report.bytes = counter.done();
-  report.complete = !counter.cancelled();
-  for (const PackProblem& problem : check.problems) {
-    report.findings.push_back(describe_problem(path, problem, check));
-  }
-  note_other_packs(check, report);
+  check_packs(*fs, {path}, scope, options.threads, counter, [&](std::size_t, PackCheck& check) {
+    if (check.refused) throw *check.refused;
+    report.packs = 1;
+    report.chunks = check.chunks;
+    note_manifest(check, report);
+    for (const PackProblem& problem : check.problems) {
+      report.findings.push_back(describe_problem(path, problem, check));
+    }
+  });
+  report.bytes = std::min(counter.done(), counter.total());
+  report.bytes_total = counter.total();
+  report.complete = !counter.stopped();
+  report.timed_out = counter.timed_out();
   return report;
 }
 

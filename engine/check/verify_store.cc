@@ -4,15 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "check/finding.h"
+#include "check/index_check.h"
+#include "check/journal_check.h"
 #include "check/pack_check.h"
-#include "check/progress_counter.h"
+#include "check/reference_check.h"
 #include "ckp/error.h"
 #include "retention/snapshot.h"
-#include "runs/journal.h"
+#include "runs/record_codec.h"
 
 namespace ckp {
 namespace {
@@ -22,159 +23,106 @@ class StoreVerifier {
   StoreVerifier(StoreCore& core, const VerifyOptions& options)
       : core_(core),
         options_(options),
-        snapshot_(take_snapshot(core, cache_)),
-        counter_(options, total_bytes()) {}
+        scope_{options.level, {options.subset, options.seed}},
+        index_(core) {}
 
   VerifyReport run() {
-    for (const RunFacts& run : snapshot_.runs) check_journals(run);
-    for (const auto& [uuid, pack] : snapshot_.packs) {
-      if (counter_.cancelled()) break;
-      check_one_pack(uuid, pack);
-    }
-    check_repeated();
-    check_references();
-    check_index();
+    index_.look_before();
+    snapshot_ = take_snapshot(core_, cache_);
+    ProgressCounter counter(options_, bytes_to_check());
+    for (const RunFacts& run : snapshot_.runs) check_journals_of(run);
+    check_all_packs(counter);
+    if (!counter.stopped()) check_the_rest();
     note_garbage();
-    report_.bytes = counter_.done();
-    report_.complete = !counter_.cancelled();
+    report_.bytes = std::min(counter.done(), counter.total());
+    report_.bytes_total = counter.total();
+    report_.complete = !counter.stopped();
+    report_.timed_out = counter.timed_out();
     return std::move(report_);
   }
 
  private:
-  std::uint64_t total_bytes() const {
+  std::uint64_t bytes_to_check() const {
     std::uint64_t total = 0;
     for (const auto& [uuid, pack] : snapshot_.packs) total += pack.size;
-    return total;
+    if (scope_.share.is_all() || options_.level == VerifyLevel::structure) return total;
+    return static_cast<std::uint64_t>(static_cast<double>(total) * scope_.share.share());
   }
 
-  void add_finding(const std::string& path, const RunFacts& run, std::string message) {
+  void add_finding(const std::string& path, const std::string& run, std::string message) {
     Finding finding;
     finding.path = path;
-    if (run.record) finding.run = run.record->name;
+    finding.run = run;
     finding.message = std::move(message);
     report_.findings.push_back(std::move(finding));
   }
 
-  // Below the highest mark of a checkpoint a journal is complete, or damaged. Above it a gap that
-  // reaches the end is what a crash leaves.
-  void check_journals(const RunFacts& run) {
+  void check_journals_of(const RunFacts& run) {
     if (run.record) ++report_.runs;
-    const RunJournals journals = read_journals(core_.fs(), run.directory.path, run.directory.names);
-    const auto marks = highest_marks(run);
-    std::set<Uuid> present;
-    for (const RunJournals::File& file : journals.files) {
-      const auto name = parse_journal_name(file.name);
-      if (name) present.insert(name->journal);
-      const auto mark = name ? marks.find(name->journal) : marks.end();
-      check_journal(run, file, mark == marks.end() ? nullptr : &mark->second);
+    JournalCheck check = check_journals(core_.fs(), run);
+    if (!check.problems.empty()) index_.pass_over(run.directory.run);
+    for (JournalProblem& problem : check.problems) {
+      add_finding(problem.path, run.record ? run.record->name : "", std::move(problem.message));
     }
-    for (const auto& [journal, mark] : marks) {
-      if (present.contains(journal)) continue;
-      add_finding(run.directory.path.string(), run,
-                  fmt::format("journal {} is missing; {} bytes of it were written when a "
-                              "checkpoint was saved",
-                              journal.hex(), mark.length));
-    }
+    const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+    append(report_.notes, check.notes);
+    append(report_.newer, check.newer);
   }
 
-  static std::map<Uuid, JournalMark> highest_marks(const RunFacts& run) {
-    std::map<Uuid, JournalMark> marks;
-    for (const CheckpointRecord& checkpoint : run.checkpoints) {
-      if (!checkpoint.journal) continue;
-      JournalMark& highest = marks[checkpoint.journal->journal];
-      if (checkpoint.journal->length >= highest.length) highest = *checkpoint.journal;
+  // With a share, from another pack on for each seed: what a time limit cuts off is not always the
+  // same.
+  std::vector<const PackFacts*> packs_in_order() const {
+    std::vector<const PackFacts*> packs;
+    for (const auto& [uuid, pack] : snapshot_.packs) packs.push_back(&pack);
+    if (!scope_.share.is_all() && !packs.empty()) {
+      const auto first = static_cast<std::ptrdiff_t>(options_.seed % packs.size());
+      std::rotate(packs.begin(), packs.begin() + first, packs.end());
     }
-    return marks;
+    return packs;
   }
 
-  void check_journal(const RunFacts& run, const RunJournals::File& file, const JournalMark* mark) {
-    const std::string path = (run.directory.path / file.name).string();
-    if (!file.error.empty() && mark == nullptr && file.size < format::JournalHeader::size) {
-      report_.notes.push_back(
-          fmt::format("{}: left by an attempt that died before its first record", path));
+  void check_all_packs(ProgressCounter& counter) {
+    const std::vector<const PackFacts*> packs = packs_in_order();
+    std::vector<std::filesystem::path> files;
+    for (const PackFacts* pack : packs) files.push_back(pack->file.path);
+    check_packs(core_.fs(), files, scope_, options_.threads, counter,
+                [&](std::size_t i, PackCheck& check) { take(*packs[i], check); });
+  }
+
+  void take(const PackFacts& pack, PackCheck& check) {
+    const std::string path = pack.file.path.string();
+    if (check.refused) {
+      if (check.refused->code() != ErrorCode::newer_format) {
+        return add_finding(path, run_name(pack), check.refused->what());
+      }
+      report_.newer.emplace_back(check.refused->what());
       return;
     }
-    if (!file.error.empty()) return add_finding(path, run, file.error);
-    if (mark != nullptr) {
-      const std::string difference = check_mark(core_.fs(), path, *mark);
-      if (!difference.empty()) add_finding(path, run, difference);
-    }
-    const std::uint64_t marked = mark != nullptr ? mark->length : 0;
-    for (const auto& gap : file.gaps) {
-      if (gap.offset < marked) continue;  // told by the mark
-      const std::string where = fmt::format("bytes {} to {}: {}", gap.offset, gap.end, gap.reason);
-      if (gap.end == file.size) {
-        report_.notes.push_back(fmt::format("{}: torn tail, {}", path, where));
-      } else {
-        add_finding(path, run, where);
-      }
+    ++report_.packs;
+    report_.chunks += check.chunks;
+    const bool live = pack.file.name.state == PackState::live;
+    if (live) ++report_.checkpoints;
+    if (!check.problems.empty()) {
+      add_problems(pack, check);
+    } else if (live && check.directory->manifests.empty()) {
+      add_finding(
+          path, run_name(pack),
+          fmt::format("{}: the name is a checkpoint's, but the file has no manifest", path));
+    } else if (live && pack.record.id.is_nil()) {
+      check_name(pack, path);
+    } else if (live) {
+      CheckpointRecord record = pack.record;
+      index_.expect(record.id, rows_of_pack(record, *check.directory));
     }
   }
 
-  void check_one_pack(const Uuid& uuid, const PackFacts& pack) {
-    const std::string path = pack.file.path.string();
+  // A sound file that is not what its name says.
+  void check_name(const PackFacts& pack, const std::string& path) {
     try {
-      const FileSource source(
-          std::shared_ptr<const File>(core_.fs().open(pack.file.path, OpenMode::read)));
-      const PackCheck check = check_pack(source, options_.level, options_.threads,
-                                         [&](std::uint64_t bytes) { return counter_.add(bytes); });
-      ++report_.packs;
-      report_.chunks += check.chunks;
-      if (pack.file.name.state == PackState::live) ++report_.checkpoints;
-      for (const PackProblem& problem : check.problems)
-        add_problem(path, uuid, pack, problem, check);
-      if (check.problems.empty() && !pack.readable) read_checkpoint(core_.fs(), pack.file);
+      read_checkpoint(core_.fs(), pack.file);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::not_found) return;  // pruned since the listing
-      add_finding(path, snapshot_.runs[pack.run], error.what());
-    }
-  }
-
-  void check_repeated() {
-    for (const auto& path : snapshot_.repeated) {
-      Finding finding;
-      finding.path = path.string();
-      finding.message = fmt::format(
-          "{}: another file of the store is the same pack; this one was copied here, move it away",
-          path.string());
-      report_.findings.push_back(std::move(finding));
-    }
-  }
-
-  // A damaged chunk is told once, for the first live checkpoint that uses it.
-  void add_problem(const std::string& path, const Uuid& uuid, const PackFacts& pack,
-                   const PackProblem& problem, const PackCheck& check) {
-    if (problem.chunk < 0) {
-      Finding finding = make_finding(path, problem);
-      finding.run = run_name(pack);
-      if (check.manifest) {
-        finding = make_finding(path, problem, uuid, pack.record, *check.manifest);
-      }
-      report_.findings.push_back(std::move(finding));
-      return;
-    }
-    std::vector<Finding> hits;
-    for (const auto& [user, facts] : snapshot_.packs) {
-      if (facts.file.name.state != PackState::live) continue;
-      if (user != uuid && !facts.needs.contains(uuid)) continue;
-      if (user == uuid && !check.manifest) continue;
-      Finding finding = user == uuid
-                            ? make_finding(path, problem, uuid, facts.record, *check.manifest)
-                            : finding_of_user(path, problem, uuid, facts);
-      if (!finding.tensor.empty()) hits.push_back(std::move(finding));
-    }
-    if (hits.empty()) hits.push_back(make_finding(path, problem));
-    hits.front().other_checkpoints = hits.size() - 1;
-    report_.findings.push_back(std::move(hits.front()));
-  }
-
-  Finding finding_of_user(const std::string& path, const PackProblem& problem, const Uuid& damaged,
-                          const PackFacts& user) {
-    try {
-      const ScannedCheckpoint checkpoint = read_checkpoint(core_.fs(), user.file);
-      return make_finding(path, problem, damaged, checkpoint.record, checkpoint.manifest);
-    } catch (const Error&) {
-      return make_finding(path, problem);  // that checkpoint's own damage is told elsewhere
+      add_finding(path, run_name(pack), error.what());
     }
   }
 
@@ -183,71 +131,97 @@ class StoreVerifier {
     return run.record ? run.record->name : run.directory.name;
   }
 
-  // Every reference of a live checkpoint has a pack with such a chunk.
-  void check_references() {
-    std::map<Uuid, std::optional<OpenPack>> opened;
-    for (const auto& [uuid, pack] : snapshot_.packs) {
-      if (pack.file.name.state != PackState::live || pack.needs.empty()) continue;
-      try {
-        check_references_of(read_checkpoint(core_.fs(), pack.file), pack, opened);
-      } catch (const Error&) {
-        // Unreadable or pruned: told by check_one_pack, or no longer of interest.
+  // A pack whose ends are damaged could not be opened; the records that a scan found in it tell
+  // what it is.
+  static CheckpointRecord record_of(const PackFacts& pack, const PackCheck& check) {
+    if (!pack.record.id.is_nil()) return pack.record;
+    CheckpointRecord record = record_from_facts(check.manifest->checkpoint);
+    record.id = pack.file.name.uuid;
+    record.commit = pack.file.name.commit;
+    return record;
+  }
+
+  // Directory and file name tell what a file without a readable manifest was.
+  void name_pack(Finding& finding, const PackFacts& pack) const {
+    if (finding.run.empty()) finding.run = run_name(pack);
+    if (finding.checkpoint.empty()) finding.checkpoint = pack.file.name.uuid.hex();
+    if (finding.step < 0) finding.step = pack.file.name.step;
+  }
+
+  // A damaged chunk is told once, for the first live checkpoint that uses it.
+  void add_problems(const PackFacts& pack, const PackCheck& check) {
+    const std::string path = pack.file.path.string();
+    const Uuid& uuid = pack.file.name.uuid;
+    std::vector<std::vector<Finding>> hits(check.problems.size());
+    for_each_user(pack, check, [&](const CheckpointRecord& record, const auto& manifest) {
+      for (std::size_t i = 0; i < hits.size(); ++i) {
+        if (check.problems[i].chunk < 0) continue;
+        Finding finding = make_finding(path, check.problems[i], uuid, record, manifest);
+        if (!finding.tensor.empty()) hits[i].push_back(std::move(finding));
       }
-    }
-  }
-
-  void check_references_of(const ScannedCheckpoint& checkpoint, const PackFacts& pack,
-                           std::map<Uuid, std::optional<OpenPack>>& opened) {
-    std::uint64_t missing = 0;
-    Finding finding;
-    for (const auto& reference : checkpoint.manifest.references) {
-      const Uuid& target = reference.address.pack;
-      if (target.is_nil() || has_chunk(opened, snapshot_.runs[pack.run].directory.name, reference))
-        continue;
-      if (missing++ > 0) continue;
-      const PackProblem problem{
-          reference.address.number, -1,
-          fmt::format("chunk {} of pack {}, which this checkpoint refers to, is missing",
-                      reference.address.number, target.hex())};
-      finding = make_finding(pack.file.path.string(), problem, target, checkpoint.record,
-                             checkpoint.manifest);
-    }
-    if (missing == 0) return;
-    if (missing > 1) finding.message += fmt::format(" ({} more chunks are)", missing - 1);
-    report_.findings.push_back(std::move(finding));
-  }
-
-  bool has_chunk(std::map<Uuid, std::optional<OpenPack>>& opened, const std::string& directory,
-                 const format::ChunkReference& reference) {
-    const auto [at, is_new] = opened.try_emplace(reference.address.pack);
-    if (is_new) {
-      // Listed anew: a pack may have been committed after its directory was, and before this
-      // checkpoint's.
-      const auto file = find_pack(core_.fs(), core_.layout(), directory, reference.address.pack);
-      missing_[reference.address.pack] = !file;
-      if (!file) return false;
-      try {
-        at->second = open_pack(core_.fs(), file->path);
-      } catch (const Error&) {
-        // Its own damage is told by check_one_pack; what it holds is unknown.
-      }
-    }
-    if (missing_[reference.address.pack]) return false;
-    if (!at->second) return true;
-    const auto* entry = at->second->directory.find_chunk(reference.address.number);
-    return entry != nullptr && entry->raw_digest == reference.raw_digest;
-  }
-
-  // An index that was not trusted has been rebuilt by the time it can be asked.
-  void check_index() {
-    std::vector<std::string> lines;
-    core_.ask([&](const Index& index) { lines = index.check(); });
-    for (std::string& line : lines) {
-      Finding finding;
-      finding.path = core_.layout().index().string();
-      finding.message = std::move(line) + "; run: ckptool rebuild-index";
+    });
+    for (std::size_t i = 0; i < hits.size(); ++i) {
+      const bool whole_file = check.problems[i].chunk < 0 && check.manifest;
+      Finding finding = !hits[i].empty() ? hits[i].front()
+                        : whole_file     ? make_finding(path, check.problems[i], uuid,
+                                                        record_of(pack, check), *check.manifest)
+                                         : make_finding(path, check.problems[i]);
+      if (hits[i].size() > 1) finding.other_checkpoints = hits[i].size() - 1;
+      if (check.problems[i].chunk < 0) name_pack(finding, pack);
       report_.findings.push_back(std::move(finding));
     }
+  }
+
+  // Live checkpoints that may use chunks of `pack`, itself first, with their manifests.
+  template <class Visit>
+  void for_each_user(const PackFacts& pack, const PackCheck& check, const Visit& visit) const {
+    const bool chunks_hit = std::any_of(check.problems.begin(), check.problems.end(),
+                                        [](const PackProblem& p) { return p.chunk >= 0; });
+    if (!chunks_hit) return;
+    const Uuid& uuid = pack.file.name.uuid;
+    if (pack.file.name.state == PackState::live && check.manifest) {
+      visit(record_of(pack, check), *check.manifest);
+    }
+    for (const auto& [user, facts] : snapshot_.packs) {
+      if (facts.file.name.state != PackState::live || !facts.needs.contains(uuid)) continue;
+      try {
+        const ScannedCheckpoint checkpoint = read_checkpoint(core_.fs(), facts.file);
+        visit(checkpoint.record, checkpoint.manifest);
+      } catch (const Error&) {
+        // That checkpoint's own damage is told elsewhere.
+      }
+    }
+  }
+
+  void check_the_rest() {
+    for (const auto& path : snapshot_.repeated) {
+      add_finding(path.string(), "",
+                  fmt::format("{}: another file of the store is the same pack; this one was "
+                              "copied here, move it away",
+                              path.string()));
+    }
+    auto missing = check_references(core_, snapshot_, options_.threads);
+    std::move(missing.begin(), missing.end(), std::back_inserter(report_.findings));
+    index_.check_itself(true);
+    index_.compare(cache_);
+    IndexCheck check = index_.result();
+    for (const LostCheckpoint& lost : check.lost) add_lost(lost);
+    for (std::string& line : check.damage) {
+      add_finding(core_.index_layout().index().string(), "", std::move(line));
+      report_.findings.back().index = true;
+    }
+    report_.notes.insert(report_.notes.end(), check.notes.begin(), check.notes.end());
+  }
+
+  void add_lost(const LostCheckpoint& lost) {
+    add_finding(lost.path, lost.record.run_name,
+                fmt::format("{}: the file is missing: the index lists this checkpoint, and it was "
+                            "neither pruned nor removed",
+                            lost.path));
+    Finding& finding = report_.findings.back();
+    finding.checkpoint = lost.record.id.hex();
+    finding.epoch = lost.record.epoch;
+    finding.step = lost.record.step;
   }
 
   void note_garbage() {
@@ -265,11 +239,11 @@ class StoreVerifier {
 
   StoreCore& core_;
   const VerifyOptions& options_;
+  const CheckScope scope_;
+  IndexChecker index_;
   PackCache cache_;
   Snapshot snapshot_;
-  ProgressCounter counter_;
   VerifyReport report_;
-  std::map<Uuid, bool> missing_;  // packs that are referred to and have no file
 };
 
 }  // namespace

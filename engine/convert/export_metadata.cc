@@ -1,8 +1,12 @@
 // Plain values as the strings of `__metadata__`.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "convert/export_plan.h"
 #include "convert/part.h"
@@ -12,39 +16,40 @@ namespace {
 
 constexpr std::size_t longest_text = 64u << 10;
 
-std::optional<nlohmann::json> to_json(const Value& value) {
-  if (const auto* flag = value.get_if<bool>()) return *flag;
-  if (const auto* integer = value.get_if<std::int64_t>()) return *integer;
-  if (const auto* number = value.get_if<double>()) return *number;
-  if (const auto* text = value.get_if<std::string>()) return *text;
+std::string json_string(const std::string& text) { return nlohmann::json(text).dump(); }
+
+// Nothing for what JSON cannot hold. No nested nlohmann::json: its destructor needs memory.
+std::optional<std::string> to_json(const Value& value) {
+  if (const auto* flag = value.get_if<bool>()) return *flag ? "true" : "false";
+  if (const auto* integer = value.get_if<std::int64_t>()) return std::to_string(*integer);
+  if (const auto* number = value.get_if<double>()) return nlohmann::json(*number).dump();
+  if (const auto* text = value.get_if<std::string>()) return json_string(*text);
   if (value.get_if<Value::Bytes>() != nullptr) return std::nullopt;
+  std::vector<std::string> members;
   if (const auto* list = value.get_if<Value::List>()) {
-    nlohmann::json array = nlohmann::json::array();
     for (const Value& item : *list) {
       auto member = to_json(item);
       if (!member) return std::nullopt;
-      array.push_back(*std::move(member));
+      members.push_back(*std::move(member));
     }
-    return array;
+    return fmt::format("[{}]", fmt::join(members, ","));
   }
   if (const auto* map = value.get_if<Value::Map>()) {
-    nlohmann::json object = nlohmann::json::object();
     for (const auto& [key, item] : *map) {
-      auto member = to_json(item);
+      const auto member = to_json(item);
       if (!member) return std::nullopt;
-      object[key] = *std::move(member);
+      members.push_back(json_string(key) + ":" + *member);
     }
-    return object;
+    return fmt::format("{{{}}}", fmt::join(members, ","));
   }
-  return nullptr;
+  return "null";
 }
 
 std::optional<std::string> to_text(const Value& value) {
   if (const auto* text = value.get_if<std::string>()) return *text;
   // JSON has no NaN and no infinity.
   if (const auto* number = value.get_if<double>()) return fmt::format("{}", *number);
-  if (const auto json = to_json(value)) return json->dump();
-  return std::nullopt;
+  return to_json(value);
 }
 
 // Adds the leaves below `path`; returns whether all of them could be written.

@@ -53,13 +53,19 @@ std::string to_json(const Tensor& tensor) {
                      fmt::join(tensor.shape, ","), tensor.begin, tensor.end);
 }
 
+std::string to_json(const std::map<std::string, std::string>& texts) {
+  std::vector<std::string> members;
+  for (const auto& [key, text] : texts)
+    members.push_back(json_string(key) + ":" + json_string(text));
+  return fmt::format("{{{}}}", fmt::join(members, ","));
+}
+
 // By hand, because the order of the members counts and nlohmann's ordered objects are searched
-// linearly.
+// linearly; and because its nested values need memory to be destroyed, and end the process when
+// there is none.
 std::string to_json(const Header& header) {
   std::vector<std::string> members;
-  if (header.metadata) {
-    members.push_back("\"__metadata__\":" + nlohmann::json(*header.metadata).dump());
-  }
+  if (header.metadata) members.push_back("\"__metadata__\":" + to_json(*header.metadata));
   for (const Tensor& tensor : header.tensors) members.push_back(to_json(tensor));
   return fmt::format("{{{}}}", fmt::join(members, ","));
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,6 +41,21 @@ class IndexUpdate {
   virtual void erase_chunks(std::span<const Uuid> packs) = 0;
 };
 
+// Of one table: how many rows, and the wrapping sum of their checksums.
+struct TableSums {
+  std::uint64_t count = 0;
+  std::uint64_t sum = 0;
+  void add(std::uint64_t checksum) { ++count, sum += checksum; }
+  void remove(std::uint64_t checksum) { --count, sum -= checksum; }
+  friend bool operator==(const TableSums&, const TableSums&) = default;
+};
+
+// What every table holds, by name: equal for indexes of equal content.
+using IndexSummary = std::map<std::string, TableSums, std::less<>>;
+void add(IndexSummary& to, const IndexSummary& from);
+// Of an index that has had these changes and no others. Nothing may be put twice.
+IndexSummary summary_of(const std::function<void(IndexUpdate&)>& changes);
+
 // One environment. Thread-safe. Readers and writers of all processes are kept apart by locks on
 // the store's lock file (gate byte, data byte), not by LMDB's own (MDB_NOLOCK): those fail between
 // containers with equal pids, on double opens and after fork. Lock order: store lock, then these.
@@ -49,9 +65,10 @@ class IndexUpdate {
 class Index {
  public:
   // Opens the environment in `directory`, making both when absent. `store` must match what is
-  // inside, else Error(corrupt).
+  // inside, else Error(corrupt). Waits for the index lock at most `lock_timeout_ms` each time.
   static std::unique_ptr<Index> open(FileSystem& fs, const std::filesystem::path& directory,
-                                     const std::filesystem::path& lock_file, const Uuid& store);
+                                     const std::filesystem::path& lock_file, const Uuid& store,
+                                     std::int64_t lock_timeout_ms = 60'000);
   virtual ~Index() = default;
 
   // The data file as it is now, and the last transaction. For the state block.
@@ -78,6 +95,8 @@ class Index {
                                                          std::size_t limit) const = 0;
   virtual std::uint64_t chunk_count() const = 0;
 
+  // What the tables say about themselves; `check` compares it with their rows.
+  virtual IndexSummary summary() const = 0;
   // Reads every row of every table, and compares checksums, counts and hash sums. The returned
   // lines say what is wrong; empty: all good.
   virtual std::vector<std::string> check() const = 0;

@@ -1,8 +1,10 @@
 // The index's own read/write lock: two bytes of the store's lock file.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "ckp/file_system.h"
 
@@ -13,18 +15,19 @@ namespace ckp {
 // the readers before it thereby stops the readers after it: nobody starves.
 class IndexLock {
  public:
-  IndexLock(FileSystem& fs, std::filesystem::path lock_file)
-      : fs_(fs), lock_file_(std::move(lock_file)) {}
+  IndexLock(FileSystem& fs, std::filesystem::path lock_file, std::int64_t timeout_ms)
+      : fs_(fs), lock_file_(std::move(lock_file)), timeout_ms_(timeout_ms) {}
 
   // The lock is held as long as the returned file lives. The file is opened for this acquisition
   // alone: an open-file-description lock belongs to one opening, so two threads exclude each other
-  // as two processes do. Waits without a limit; holders are short, and the kernel releases the lock
-  // of a dead one.
+  // as two processes do. Holders are short, and the kernel releases the lock of a dead one: a wait
+  // that is longer than the limit is for a stopped one, and throws Error(locked) that names it.
   std::unique_ptr<File> acquire(LockKind kind) const;
 
  private:
   FileSystem& fs_;
   std::filesystem::path lock_file_;
+  std::int64_t timeout_ms_;
 };
 
 }  // namespace ckp

@@ -63,13 +63,18 @@ using Handles = std::array<MDB_dbi, table_count>;
 
 class LmdbTransaction : public Transaction {
  public:
-  LmdbTransaction(MDB_txn* txn, const Handles& handles, const std::filesystem::path& directory)
-      : txn_(txn), handles_(handles), directory_(directory) {}
+  LmdbTransaction(const Handles& handles, const std::filesystem::path& directory)
+      : handles_(handles), directory_(directory) {}
   ~LmdbTransaction() override {
     if (txn_ != nullptr) mdb_txn_abort(txn_);
   }
   LmdbTransaction(const LmdbTransaction&) = delete;
   LmdbTransaction& operator=(const LmdbTransaction&) = delete;
+
+  // What LMDB says.
+  int begin(MDB_env* env, bool write) {
+    return mdb_txn_begin(env, nullptr, write ? 0 : MDB_RDONLY, &txn_);
+  }
 
   void commit() override { check(mdb_txn_commit(std::exchange(txn_, nullptr)), "a commit"); }
 
@@ -112,7 +117,7 @@ class LmdbTransaction : public Transaction {
     if (rc != 0) throw Error(code_of(rc), describe(directory_, operation, rc));
   }
 
-  MDB_txn* txn_;
+  MDB_txn* txn_ = nullptr;
   const Handles& handles_;
   const std::filesystem::path& directory_;
 };
@@ -127,11 +132,12 @@ class LmdbEnvironment : public Environment {
   LmdbEnvironment& operator=(const LmdbEnvironment&) = delete;
 
   std::unique_ptr<Transaction> begin(bool write) override {
-    MDB_txn* txn = nullptr;
-    const int rc = mdb_txn_begin(env_, nullptr, write ? 0 : MDB_RDONLY, &txn);
+    // The object comes first: without memory for it, a transaction that has begun would never end.
+    auto transaction = std::make_unique<LmdbTransaction>(handles_, directory_);
+    const int rc = transaction->begin(env_, write);
     if (rc == MDB_MAP_RESIZED) return nullptr;
     if (rc != 0) throw Error(code_of(rc), describe(directory_, "beginning a transaction", rc));
-    return std::make_unique<LmdbTransaction>(txn, handles_, directory_);
+    return transaction;
   }
 
   void grow() override {

@@ -10,6 +10,13 @@
 #include "runs/record_codec.h"
 
 namespace ckp {
+
+std::string hex(BytesView bytes) {
+  std::string text;
+  for (const std::byte b : bytes) text += fmt::format("{:02x}", std::to_integer<unsigned>(b));
+  return text;
+}
+
 namespace {
 
 using format::as_bytes;
@@ -46,12 +53,6 @@ std::uint64_t row_checksum(Table table, BytesView key, BytesView payload) {
 }
 
 BytesView payload_of(BytesView value) { return value.first(value.size() - checksum_size); }
-
-std::string hex(BytesView bytes) {
-  std::string text;
-  for (const std::byte b : bytes) text += fmt::format("{:02x}", std::to_integer<unsigned>(b));
-  return text;
-}
 
 template <class Fill>
 Bytes make(Fill fill) {

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -23,6 +24,9 @@ namespace ckp {
 constexpr std::uint32_t index_schema = 1;
 
 using Bytes = std::vector<std::byte>;
+
+// For messages and dumps.
+std::string hex(BytesView bytes);
 
 namespace row_key {
 Bytes store();                          // meta
@@ -82,15 +86,6 @@ class RowReader {
 
  private:
   TableReader& tables_;
-};
-
-// Count of rows, and the wrapping sum of their checksums.
-struct TableSums {
-  std::uint64_t count = 0;
-  std::uint64_t sum = 0;
-  void add(std::uint64_t checksum) { ++count, sum += checksum; }
-  void remove(std::uint64_t checksum) { --count, sum -= checksum; }
-  friend bool operator==(const TableSums&, const TableSums&) = default;
 };
 
 // All zero when the table has no row of sums yet.

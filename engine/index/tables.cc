@@ -15,18 +15,29 @@
 namespace ckp {
 namespace {
 
+// LMDB believes what it maps: a page that has rotted is a crash or a wrong answer. So every page is
+// walked before LMDB sees the file, as long as that takes no more than some 0.2 s.
+constexpr std::uint64_t largest_walked = 256u << 20;
+constexpr std::uint64_t largest_small = 32u << 20;
+
 class LockedTables : public Tables {
  public:
   LockedTables(FileSystem& fs, const std::filesystem::path& directory,
-               const std::filesystem::path& lock_file)
-      : fs_(fs), directory_(directory), lock_(fs, lock_file), process_(process_id()) {
+               const std::filesystem::path& lock_file, std::int64_t lock_timeout_ms)
+      : fs_(fs),
+        directory_(directory),
+        lock_(fs, lock_file, lock_timeout_ms),
+        process_(process_id()) {
     fs_.make_directory(directory_);
     const auto held = lock_.acquire(LockKind::exclusive);
     const auto before = fs_.status(data_path());
     bool fresh = !before || before->size == 0;
     if (!fresh) {
       const auto file = fs_.open(data_path(), OpenMode::read);
-      fresh = check_data_file(*file, PageCheck::directory).transaction == 0;
+      const bool walk = before->size <= largest_walked;
+      const PageCheck check = walk ? PageCheck::all : PageCheck::directory;
+      was_small_ = before->size <= largest_small;
+      fresh = check_data_file(*file, check).transaction == 0;
     }
     environment_ = Environment::open(directory_, fresh);
     const auto after = fs_.status(data_path());
@@ -62,6 +73,8 @@ class LockedTables : public Tables {
     while (!try_write(body)) environment_->grow();
     extend_file();
   }
+
+  bool was_small() const override { return was_small_; }
 
   std::vector<std::string> check_pages() const override {
     check_process();
@@ -181,6 +194,7 @@ class LockedTables : public Tables {
   // lock. A writer never waits for it: each reader would hold the index lock.
   mutable std::shared_mutex mutex_;
   std::unique_ptr<Environment> environment_;
+  bool was_small_ = false;
   std::uint64_t device_ = 0, inode_ = 0;
   ErrorCode failure_code_ = ErrorCode::io;
   std::string failure_;  // of a commit; empty: none
@@ -189,8 +203,9 @@ class LockedTables : public Tables {
 }  // namespace
 
 std::unique_ptr<Tables> Tables::open(FileSystem& fs, const std::filesystem::path& directory,
-                                     const std::filesystem::path& lock_file) {
-  return std::make_unique<LockedTables>(fs, directory, lock_file);
+                                     const std::filesystem::path& lock_file,
+                                     std::int64_t lock_timeout_ms) {
+  return std::make_unique<LockedTables>(fs, directory, lock_file, lock_timeout_ms);
 }
 
 }  // namespace ckp

@@ -52,9 +52,11 @@ class TableWriter : public TableReader {
 // One database environment: several threads, several processes, one writer at a time.
 class Tables {
  public:
-  // Opens the environment in `directory`, making both when absent.
+  // Opens the environment in `directory`, making both when absent. Waits for the lock at most
+  // `lock_timeout_ms` each time, then throws Error(locked).
   static std::unique_ptr<Tables> open(FileSystem& fs, const std::filesystem::path& directory,
-                                      const std::filesystem::path& lock_file);
+                                      const std::filesystem::path& lock_file,
+                                      std::int64_t lock_timeout_ms = 60'000);
   virtual ~Tables() = default;
 
   // Runs `body` in a transaction. Read transactions hold back every writer: copy and leave.
@@ -63,6 +65,9 @@ class Tables {
   // after growing the map. After a failed commit every call throws.
   virtual void write(const std::function<void(TableWriter&)>& body) = 0;
 
+  // Whether every page was walked when the environment was opened, and there are so few that
+  // reading every row costs no more than some ten milliseconds.
+  virtual bool was_small() const = 0;
   // Walks the pages on disk without the database's help: what is wrong, or nothing. The database
   // may crash on a page that this refuses.
   virtual std::vector<std::string> check_pages() const = 0;

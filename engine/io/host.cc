@@ -1,12 +1,14 @@
 #include "io/host.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <limits>
 
 #include "ckp/error.h"
 
@@ -40,5 +42,19 @@ std::string host_name() {
 }
 
 std::uint32_t process_id() { return static_cast<std::uint32_t>(::getpid()); }
+
+std::uint32_t user_id() { return static_cast<std::uint32_t>(::geteuid()); }
+
+std::uint64_t memory_size() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page <= 0) return std::numeric_limits<std::uint64_t>::max();
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+}
+
+bool is_own_directory(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == ::geteuid() && (status.st_mode & S_IWOTH) == 0;
+}
 
 }  // namespace ckp

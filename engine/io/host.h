@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "ckp/uuid.h"
@@ -16,5 +17,10 @@ Uuid boot_id();
 // At most 63 bytes.
 std::string host_name();
 std::uint32_t process_id();
+std::uint32_t user_id();
+// Bytes of memory that this machine has; all there could be when it does not say.
+std::uint64_t memory_size();
+// A directory, no symbolic link, that belongs to this user and that strangers cannot write to.
+bool is_own_directory(const std::filesystem::path& path);
 
 }  // namespace ckp

@@ -269,7 +269,9 @@ bool PosixFile::lock(std::uint64_t byte, LockKind kind, bool wait) {
 void PosixFile::unlock(std::uint64_t byte) {
   check_usable("unlock");
   struct flock request = lock_request(F_UNLCK, byte);
-  if (::fcntl(descriptor_, F_OFD_SETLK, &request) != 0) throw_errno("unlock", path_, errno);
+  if (uninterrupted([&] { return ::fcntl(descriptor_, F_OFD_SETLK, &request); }) != 0) {
+    throw_errno("unlock", path_, errno);
+  }
 }
 
 void PosixFile::close() {
@@ -307,8 +309,12 @@ std::optional<FileStatus> PosixFileSystem::status(const stdfs::path& path) {
 }
 
 std::vector<std::string> PosixFileSystem::list(const stdfs::path& directory) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), ::closedir);
-  if (!stream) throw_errno("list", directory, errno);
+  DIR* opened = nullptr;
+  do {
+    opened = ::opendir(directory.c_str());
+  } while (opened == nullptr && errno == EINTR);
+  if (opened == nullptr) throw_errno("list", directory, errno);
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(opened, ::closedir);
   std::vector<std::string> names;
   for (;;) {
     errno = 0;

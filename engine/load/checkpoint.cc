@@ -4,6 +4,7 @@
 #include "ckp/closest_name.h"
 #include "ckp/error.h"
 #include "ckp/load.h"
+#include "io/host.h"
 #include "load/open_pack.h"
 #include "load/read_plan.h"
 #include "save/strided_view.h"
@@ -94,16 +95,16 @@ void Checkpoint::load(std::span<const TensorTarget> targets, const LoadOptions& 
 
 namespace {
 
-// A file of a few bytes may claim terabytes.
+// A file of a few bytes may claim terabytes, which the kernel might promise, too.
 std::vector<std::byte> make_buffer(std::uint64_t size, const std::string& name,
                                    std::string_view what) {
   try {
-    return std::vector<std::byte>(size);
+    if (size <= memory_size()) return std::vector<std::byte>(size);
   } catch (const std::exception&) {
-    throw Error(
-        ErrorCode::unsupported,
-        fmt::format("{}: {} needs {} bytes of memory, which are not to be had", name, what, size));
   }
+  throw Error(
+      ErrorCode::unsupported,
+      fmt::format("{}: {} needs {} bytes of memory, which are not to be had", name, what, size));
 }
 
 }  // namespace

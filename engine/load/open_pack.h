@@ -16,7 +16,7 @@
 namespace ckp {
 
 struct OpenPack {
-  std::shared_ptr<const FileSource> source;
+  std::shared_ptr<const format::ByteSource> source;
   format::PackDirectory directory;
 };
 

@@ -7,27 +7,6 @@
 namespace ckp {
 namespace {
 
-struct Roots {
-  std::set<Uuid> packs;
-  std::string unreadable;  // path of a root whose needs are unknown
-};
-
-// R3.
-Roots find_roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
-  Roots roots;
-  const auto oldest_save = snapshot.oldest_save();
-  for (const auto& [uuid, pack] : snapshot.packs) {
-    bool is_root = pack.file.name.state == PackState::live && !going.contains(uuid);
-    if (oldest_save && !is_root) {
-      is_root = going.contains(uuid) || pack.file.name.retired > *oldest_save;
-    }
-    if (!is_root) continue;
-    roots.packs.insert(uuid);
-    if (!pack.readable) roots.unreadable = pack.file.path.string();
-  }
-  return roots;
-}
-
 std::string describe_user(const Snapshot& snapshot, const PackFacts& user) {
   const auto& run = snapshot.runs[user.run];
   return fmt::format("{}@{}", run.record ? run.record->name : run.directory.name,
@@ -36,18 +15,34 @@ std::string describe_user(const Snapshot& snapshot, const PackFacts& user) {
 
 // Why a pack stays, or empty when it can go.
 std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const Uuid& uuid) {
-  if (roots.packs.contains(uuid)) return "a save in progress may refer to it";
-  if (!roots.unreadable.empty()) {
+  if (roots.contains(uuid)) return "a save in progress may refer to it";
+  if (!roots.unreadable().empty()) {
     return fmt::format("{} cannot be read, so what it needs is unknown; run: ckptool verify",
-                       roots.unreadable);
+                       roots.unreadable());
   }
-  for (const Uuid& root : roots.packs) {
-    const PackFacts& user = snapshot.packs.at(root);
-    if (user.needs.contains(uuid)) {
-      return fmt::format("holds chunks that {} needs", describe_user(snapshot, user));
-    }
+  if (const PackFacts* user = roots.user_of(uuid)) {
+    return fmt::format("holds chunks that {} needs", describe_user(snapshot, *user));
   }
   return {};
+}
+
+// Nothing when the pack must stay as it is, or is not worth the work.
+std::optional<PlannedRewrite> plan_rewrite(const Roots& roots, const PackFacts& pack,
+                                           double waste_threshold) {
+  const Uuid& uuid = pack.file.name.uuid;
+  if (roots.contains(uuid) || !roots.unreadable().empty()) return std::nullopt;
+  if (!pack.readable || !pack.rewritable) return std::nullopt;
+  PlannedRewrite rewrite{uuid, roots.needed_of(uuid), pack.size, 0};
+  std::vector<std::uint32_t> sizes;
+  for (const StoredChunk& chunk : pack.chunks) {
+    if (rewrite.needed.contains(chunk.number)) sizes.push_back(chunk.stored_size);
+  }
+  if (sizes.size() != rewrite.needed.size()) return std::nullopt;  // damage: not to be touched
+  rewrite.bytes_after = format::pack_size(sizes, pack.alignment_log2);
+  if (rewrite.bytes_after >= rewrite.bytes_before) return std::nullopt;
+  const auto dead = static_cast<double>(rewrite.bytes_before - rewrite.bytes_after);
+  if (dead < waste_threshold * static_cast<double>(rewrite.bytes_before)) return std::nullopt;
+  return rewrite;
 }
 
 std::filesystem::path renamed(const std::filesystem::path& path, PackName name) {
@@ -108,26 +103,77 @@ void remove_directory(FileSystem& fs, const std::filesystem::path& directory) {
   }
 }
 
+// A removed run's directory stays as long as others need chunks in it.
+void remove_empty_runs(StoreCore& core, const Snapshot& snapshot) {
+  for (const RunFacts& run : snapshot.runs) {
+    if (run.record) continue;
+    try {
+      if (core.fs().list(run.directory.path).empty()) core.fs().remove(run.directory.path);
+    } catch (const Error& error) {
+      // Another process was faster, or has begun to rewrite a pack there.
+      const bool busy = error.code() == ErrorCode::already_exists;
+      if (error.code() != ErrorCode::not_found && !busy) throw;
+    }
+  }
+}
+
 }  // namespace
 
-Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going) {
+Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
+  const auto oldest_save = snapshot.oldest_save();
+  for (const auto& [uuid, pack] : snapshot.packs) {
+    bool is_root = pack.file.name.state == PackState::live && !going.contains(uuid);
+    if (oldest_save && !is_root) {
+      is_root = going.contains(uuid) || pack.file.name.retired > *oldest_save;
+    }
+    if (!is_root) continue;
+    packs_.insert(uuid);
+    for (const auto& [needed, numbers] : pack.needs) users_[needed].push_back(&pack);
+    if (!pack.readable) unreadable_ = pack.file.path.string();
+  }
+}
+
+const PackFacts* Roots::user_of(const Uuid& pack) const {
+  const auto found = users_.find(pack);
+  return found == users_.end() ? nullptr : found->second.front();
+}
+
+ChunkNumbers Roots::needed_of(const Uuid& pack) const {
+  ChunkNumbers needed;
+  const auto found = users_.find(pack);
+  if (found == users_.end()) return needed;
+  for (const PackFacts* user : found->second) needed.add(user->needs.at(pack));
+  return needed;
+}
+
+std::uint64_t Collection::bytes() const {
+  std::uint64_t sum = doomed_bytes + garbage_bytes;
+  for (const PlannedRewrite& rewrite : rewrites) sum += rewrite.bytes_before - rewrite.bytes_after;
+  return sum;
+}
+
+Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going,
+                           double waste_threshold) {
   Collection collection;
-  const Roots roots = find_roots(snapshot, going);
+  const Roots roots(snapshot, going);
   for (const auto& [uuid, pack] : snapshot.packs) {
     const bool goes = going.contains(uuid);
     if (!goes && pack.file.name.state != PackState::retired) continue;
     std::string reason = reason_to_stay(snapshot, roots, uuid);
     if (reason.empty()) {
       collection.doomed.insert(uuid);
-      collection.bytes += pack.size;
-    } else if (goes) {
-      collection.held.emplace(uuid, std::move(reason));
+      collection.doomed_bytes += pack.size;
+      continue;
+    }
+    if (goes) collection.held.emplace(uuid, std::move(reason));
+    if (auto rewrite = plan_rewrite(roots, pack, waste_threshold)) {
+      collection.rewrites.push_back(std::move(*rewrite));
     }
   }
   for (const LooseFile& file : snapshot.loose) {
     if (file.held) continue;
     collection.garbage.push_back(file);
-    collection.bytes += file.size;
+    collection.garbage_bytes += file.size;
   }
   return collection;
 }
@@ -154,6 +200,7 @@ void unlink_dead(StoreCore& core, const Snapshot& snapshot, const std::set<Uuid>
   for (const Uuid& uuid : doomed) fs.remove(dead_path(snapshot.packs.at(uuid).file));
   for (const LooseFile& file : garbage) fs.remove(file.path);
   for (const auto& directory : snapshot.dead_directories) remove_directory(fs, directory);
+  remove_empty_runs(core, snapshot);
 }
 
 }  // namespace ckp

@@ -12,22 +12,53 @@
 
 namespace ckp {
 
+// A retired pack and the chunks that keep it.
+struct PlannedRewrite {
+  Uuid pack;
+  ChunkNumbers needed;
+  std::uint64_t bytes_before = 0;
+  std::uint64_t bytes_after = 0;
+};
+
 struct Collection {
-  std::set<Uuid> doomed;             // packs that can go once `going` is retired
-  std::map<Uuid, std::string> held;  // packs of `going` that must stay, with the reason
-  std::vector<LooseFile> garbage;    // dead files, and temporary packs without an owner
-  std::uint64_t bytes = 0;           // of doomed and garbage
+  std::set<Uuid> doomed;                 // packs that can go once `going` is retired
+  std::map<Uuid, std::string> held;      // packs of `going` that must stay, with the reason
+  std::vector<PlannedRewrite> rewrites;  // of packs that must stay for some of their chunks
+  std::vector<LooseFile> garbage;        // dead files, and temporary packs without an owner
+  // Of doomed and garbage, and what the rewrites save.
+  std::uint64_t bytes() const;
+  std::uint64_t doomed_bytes = 0, garbage_bytes = 0;
+};
+
+// R3: what retiring `going` leaves as roots, and which chunks of a pack those need. The snapshot
+// outlives it.
+class Roots {
+ public:
+  Roots(const Snapshot& snapshot, const std::set<Uuid>& going);
+  bool contains(const Uuid& pack) const { return packs_.contains(pack); }
+  // Path of a root whose needs are unknown, or empty.
+  const std::string& unreadable() const { return unreadable_; }
+  // A root that refers to chunks of this pack, or null.
+  const PackFacts* user_of(const Uuid& pack) const;
+  ChunkNumbers needed_of(const Uuid& pack) const;
+
+ private:
+  std::set<Uuid> packs_;
+  std::map<Uuid, std::vector<const PackFacts*>> users_;
+  std::string unreadable_;
 };
 
 // `going`: live checkpoints that are about to be retired (or just were).
-Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going);
+Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going,
+                           double waste_threshold);
 
 // Carries out a retirement and the collection that follows, under `lock` up to R5; then R6.
 // `snapshot` and `collection` must have been taken under this lock.
 void retire_and_collect(StoreCore& core, StoreLock& lock, const Snapshot& snapshot,
                         const std::set<Uuid>& going, const Collection& collection);
 
-// R6: removes files and directories that are dead by name.
+// R6: removes files and directories that are dead by name, and directories of removed runs in which
+// nothing is left.
 void unlink_dead(StoreCore& core, const Snapshot& snapshot, const std::set<Uuid>& doomed,
                  const std::vector<LooseFile>& garbage);
 

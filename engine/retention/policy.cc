@@ -120,11 +120,20 @@ void keep_best(const KeepBest& rule, const RunRecord& run, Line line, Reasons& r
   }
 }
 
-void keep_every(const KeepPolicy& policy, Line line, Reasons& reasons) {
+// An epoch may have many saves, by steps: the last stands for it, a finite one if there is one.
+void keep_every_epochs(std::int64_t epochs, Line line, Reasons& reasons) {
+  std::map<std::int64_t, const CheckpointRecord*> last;
   for (const CheckpointRecord& one : line) {
-    if (policy.every_epochs > 0 && one.epoch % policy.every_epochs == 0) {
-      reasons.add(one, fmt::format("every {} epochs", policy.every_epochs));
-    }
+    if (one.epoch % epochs != 0) continue;
+    const CheckpointRecord*& chosen = last[one.epoch];
+    if (chosen == nullptr || chosen->nonfinite || !one.nonfinite) chosen = &one;
+  }
+  for (const auto& [epoch, one] : last) reasons.add(*one, fmt::format("every {} epochs", epochs));
+}
+
+void keep_every(const KeepPolicy& policy, Line line, Reasons& reasons) {
+  if (policy.every_epochs > 0) keep_every_epochs(policy.every_epochs, line, reasons);
+  for (const CheckpointRecord& one : line) {
     if (policy.every_steps > 0 && one.step % policy.every_steps == 0) {
       reasons.add(one, fmt::format("every {} steps", policy.every_steps));
     }
@@ -236,6 +245,7 @@ std::vector<KeepDecision> decide(const KeepPolicy& policy, const RunRecord& run,
   keep_every(policy, line, reasons);
   for (const CheckpointRecord& one : checkpoints) {
     keep_marked_or_young(policy, one, now_ns, reasons);
+    if (one.salvaged_from) reasons.add(one, "salvaged by a repair: goes only by name");
   }
 
   std::vector<KeepDecision> decisions;

@@ -8,7 +8,7 @@
 #include "check/stored_bytes.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
-#include "retention/collect.h"
+#include "retention/rewrite.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
 
@@ -60,7 +60,7 @@ struct Plan {
 };
 
 Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& policy,
-               std::span<const std::string> names) {
+               std::span<const std::string> names, const PruneOptions& options) {
   const std::set<Uuid> chosen = choose_runs(core, snapshot, names);
   Plan plan;
   for (const RunFacts& run : snapshot.runs) {
@@ -72,22 +72,42 @@ Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& poli
     }
   }
   check_rules(policy, plan.report.entries);
-  plan.collection = plan_collection(snapshot, plan.going);
-  for (PruneEntry& entry : plan.report.entries) {
+  plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
+  return plan;
+}
+
+void report_rewrites(const Snapshot& snapshot, const Collection& collection, PrunePlan& report) {
+  for (const PlannedRewrite& one : collection.rewrites) {
+    const RunFacts& run = snapshot.runs[snapshot.packs.at(one.pack).run];
+    report.rewrites.push_back({one.pack, run.record ? run.record->name : run.directory.name,
+                               one.bytes_before, one.bytes_after});
+  }
+}
+
+// What a plan's collection frees, or has freed.
+PrunePlan report_of(const Snapshot& snapshot, Plan plan) {
+  PrunePlan& report = plan.report;
+  report_rewrites(snapshot, plan.collection, report);
+  for (PruneEntry& entry : report.entries) {
     if (entry.decision.keep) continue;
     const Uuid& id = entry.decision.checkpoint.id;
+    const std::uint64_t size = snapshot.packs.at(id).size;
     const auto held = plan.collection.held.find(id);
     if (held == plan.collection.held.end()) {
-      entry.bytes_freed = snapshot.packs.at(id).size;
-    } else {
-      entry.held = held->second;
-      plan.report.bytes_held += snapshot.packs.at(id).size;
+      entry.bytes_freed = size;
+      continue;
     }
+    entry.held = held->second;
+    const auto rewrite = std::find_if(report.rewrites.begin(), report.rewrites.end(),
+                                      [&](const PackRewrite& one) { return one.pack == id; });
+    const bool rewritten = rewrite != report.rewrites.end();
+    entry.bytes_freed = rewritten ? rewrite->bytes_before - rewrite->bytes_after : 0;
+    report.bytes_held += size - entry.bytes_freed;
   }
-  plan.report.bytes_freed = plan.collection.bytes;
-  plan.report.garbage_files = plan.collection.garbage.size() + plan.collection.doomed.size();
-  for (const Uuid& id : plan.going) plan.report.garbage_files -= plan.collection.doomed.count(id);
-  return plan;
+  report.bytes_freed = plan.collection.bytes();
+  report.garbage_files = plan.collection.garbage.size() + plan.collection.doomed.size();
+  for (const Uuid& id : plan.going) report.garbage_files -= plan.collection.doomed.count(id);
+  return std::move(report);
 }
 
 // I3, in deed: a run's newest resumable checkpoint must really load before others are deleted.
@@ -111,43 +131,64 @@ void check_survivors(StoreCore& core, const Snapshot& snapshot, const Plan& plan
   }
 }
 
-// R1 to R6: `choose` makes the plan from a snapshot; it runs once more under the lock.
+// R1 to R6, then the rewrites: `choose` makes the plan from a snapshot; it runs once more under the
+// lock. Returns what was done.
 template <class Choose>
-Plan carry_out(StoreCore& core, const Choose& choose) {
-  core.check_writable();
+PrunePlan carry_out(StoreCore& core, const Choose& choose) {
   PackCache cache;
   choose(take_snapshot(core, cache));  // R1: the reading happens here, and mistakes are noticed
-  const ReleasedReserve reserve(core.fs(), core.layout());
   Snapshot snapshot;
   Plan plan;
   {
-    StoreLock lock = core.lock();
-    snapshot = take_snapshot(core, cache);
-    plan = choose(snapshot);
-    retire_and_collect(core, lock, snapshot, plan.going, plan.collection);
+    const ReleasedReserve reserve(core.fs(), core.layout());
+    {
+      StoreLock lock = core.lock();
+      snapshot = take_snapshot(core, cache);
+      plan = choose(snapshot);
+      retire_and_collect(core, lock, snapshot, plan.going, plan.collection);
+    }
+    unlink_dead(core, snapshot, plan.collection.doomed, plan.collection.garbage);
   }
-  unlink_dead(core, snapshot, plan.collection.doomed, plan.collection.garbage);
-  return plan;
+  plan.report.notes = rewrite_packs(core, cache, plan.collection);
+  return report_of(snapshot, std::move(plan));
 }
 
 }  // namespace
 
-PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs) {
-  PackCache cache;
-  return make_plan(core, take_snapshot(core, cache), policy, runs).report;
+void check_may_delete(const StoreCore& core, const PruneOptions& options) {
+  core.check_writable();
+  const FileSystemKind& kind = core.kind();
+  if (!kind.remote || options.exclusive) return;
+  throw Error(
+      ErrorCode::unsupported,
+      fmt::format("{}: the store is on a file system that others serve ({}): locks can be lost "
+                  "there, and a file that is deleted here vanishes under a reader on another host; "
+                  "nothing was deleted; make sure that nobody else uses the store, on no host, and "
+                  "add --exclusive (PruneOptions::exclusive)",
+                  core.layout().root.string(), kind.name));
 }
 
-PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs) {
+PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+                     const PruneOptions& options) {
+  PackCache cache;
+  const Snapshot snapshot = take_snapshot(core, cache);
+  return report_of(snapshot, make_plan(core, snapshot, policy, runs, options));
+}
+
+PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+                const PruneOptions& options) {
+  check_may_delete(core, options);
   PackCache cache;
   const Snapshot before = take_snapshot(core, cache);
-  check_survivors(core, before, make_plan(core, before, policy, runs));
-  const auto choose = [&](const Snapshot& snapshot) {
-    return make_plan(core, snapshot, policy, runs);
-  };
-  return carry_out(core, choose).report;
+  check_survivors(core, before, make_plan(core, before, policy, runs, options));
+  return carry_out(core, [&](const Snapshot& snapshot) {
+    return make_plan(core, snapshot, policy, runs, options);
+  });
 }
 
-std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints) {
+std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints,
+                                 const PruneOptions& options) {
+  check_may_delete(core, options);
   const auto choose = [&](const Snapshot& snapshot) {
     Plan plan;
     for (const Uuid& id : checkpoints) {
@@ -158,10 +199,10 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
       }
       plan.going.insert(id);
     }
-    plan.collection = plan_collection(snapshot, plan.going);
+    plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
     return plan;
   };
-  return carry_out(core, choose).collection.bytes;
+  return carry_out(core, choose).bytes_freed;
 }
 
 }  // namespace ckp

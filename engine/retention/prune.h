@@ -11,10 +11,17 @@
 
 namespace ckp {
 
-PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs);
-PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs);
-// Return the bytes of the files that went.
-std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints);
-std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id);
+// Throws when retiring and collecting are not allowed: Error(unsupported) on a remote file system
+// without `exclusive`, Error(newer_format) as StoreCore::check_writable.
+void check_may_delete(const StoreCore& core, const PruneOptions& options);
+
+PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+                     const PruneOptions& options);
+PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+                const PruneOptions& options);
+// Return the bytes that were freed.
+std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints,
+                                 const PruneOptions& options);
+std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id, const PruneOptions& options);
 
 }  // namespace ckp

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ckp/error.h"
-#include "retention/collect.h"
 #include "retention/prune.h"
+#include "retention/rewrite.h"
 #include "runs/journal.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
@@ -64,37 +64,46 @@ std::filesystem::path move_away(StoreCore& core, const RunDirectory& directory) 
   return dead;
 }
 
+// Under the store's lock: the run is gone afterwards, whatever is left to unlink.
+Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& directory,
+                     const PruneOptions& options, Snapshot& snapshot) {
+  StoreLock lock = core.lock();
+  snapshot = take_snapshot(core, cache);
+  const Target target = find_target(core, snapshot, directory);
+  const RunFacts& run = snapshot.runs[target.run];
+  check_not_held(core, run);
+  Collection collection = plan_collection(snapshot, target.going, options.waste_threshold);
+  retire_and_collect(core, lock, snapshot, target.going, collection);
+
+  const bool trusted = core.is_trusted(lock);
+  lock.begin(all_runs);
+  if (something_stays(snapshot, target, collection)) {
+    forget_journals(core.fs(), run.directory);
+  } else {
+    snapshot.dead_directories.push_back(move_away(core, run.directory));
+  }
+  core.finish_commit(lock, trusted,
+                     [&](IndexUpdate& update) { update.erase_run(run.directory.run); });
+  return collection;
+}
+
 }  // namespace
 
-std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id) {
-  core.check_writable();
+std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id,
+                         const PruneOptions& options) {
+  check_may_delete(core, options);
   const auto directory = find_run(core.fs(), core.layout(), name_or_id);
   if (!directory) throw no_such_run(core, name_or_id);
-  const ReleasedReserve reserve(core.fs(), core.layout());
   PackCache cache;
   Snapshot snapshot = take_snapshot(core, cache);
   Collection collection;
   {
-    StoreLock lock = core.lock();
-    snapshot = take_snapshot(core, cache);
-    const Target target = find_target(core, snapshot, *directory);
-    const RunFacts& run = snapshot.runs[target.run];
-    check_not_held(core, run);
-    collection = plan_collection(snapshot, target.going);
-    retire_and_collect(core, lock, snapshot, target.going, collection);
-
-    const bool trusted = core.is_trusted(lock);
-    lock.begin(all_runs);
-    if (something_stays(snapshot, target, collection)) {
-      forget_journals(core.fs(), run.directory);
-    } else {
-      snapshot.dead_directories.push_back(move_away(core, run.directory));
-    }
-    core.finish_commit(lock, trusted,
-                       [&](IndexUpdate& update) { update.erase_run(run.directory.run); });
+    const ReleasedReserve reserve(core.fs(), core.layout());
+    collection = take_away(core, cache, *directory, options, snapshot);
+    unlink_dead(core, snapshot, collection.doomed, collection.garbage);
   }
-  unlink_dead(core, snapshot, collection.doomed, collection.garbage);
-  return collection.bytes;
+  rewrite_packs(core, cache, collection);
+  return collection.bytes();
 }
 
 }  // namespace ckp

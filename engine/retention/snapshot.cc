@@ -7,30 +7,54 @@
 namespace ckp {
 namespace {
 
-// A temporary pack belongs to a save in progress as long as its lock is held.
-bool is_held(FileSystem& fs, const std::filesystem::path& path) {
-  try {
-    return !fs.open(path, OpenMode::read)->lock(owner_lock_byte, LockKind::shared, false);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::not_found) return false;
-    return true;  // when in doubt, in progress
+std::map<Uuid, ChunkNumbers> needs_of(const format::Manifest& manifest) {
+  std::map<Uuid, std::vector<std::uint32_t>> numbers;
+  for (const auto& reference : manifest.references) {
+    if (reference.address.pack.is_nil()) continue;
+    numbers[reference.address.pack].push_back(reference.address.number);
   }
+  std::map<Uuid, ChunkNumbers> needs;
+  for (auto& [pack, all] : numbers) needs.emplace(pack, ChunkNumbers(std::move(all)));
+  return needs;
+}
+
+void add_chunks(const format::PackDirectory& directory, PackFacts& facts) {
+  facts.chunks.clear();
+  for (const format::TableEntry& entry : directory.chunks) {
+    facts.chunks.push_back({entry.number, entry.stored_size});
+  }
+  facts.alignment_log2 = directory.header.alignment_log2;
+  const format::Features& uses = directory.uses;
+  facts.rewritable = directory.header.versions.write_version <= format::current_version &&
+                     uses.ignore == 0 && uses.read_only == 0;
+}
+
+// A retired pack that was rewritten is only a holder of chunks.
+std::optional<OpenPack> open_without_manifest(FileSystem& fs, const ScannedPack& file) {
+  if (file.name.state != PackState::retired) return std::nullopt;
+  OpenPack pack = open_pack(fs, file.path);
+  if (pack.directory.header.uuid != file.name.uuid) return std::nullopt;
+  if (!pack.directory.manifests.empty()) return std::nullopt;
+  return pack;
 }
 
 void read_facts(FileSystem& fs, PackFacts& facts) {
+  facts.readable = false;
+  facts.needs.clear();
   try {
-    ScannedCheckpoint checkpoint = read_checkpoint(fs, facts.file);
-    for (const auto& reference : checkpoint.manifest.references) {
-      facts.needs.insert(reference.address.pack);
+    auto pack = open_without_manifest(fs, facts.file);
+    if (!pack) {
+      ScannedCheckpoint checkpoint = read_checkpoint(fs, facts.file);
+      facts.needs = needs_of(checkpoint.manifest);
+      facts.record = std::move(checkpoint.record);
+      pack = std::move(checkpoint.pack);
     }
-    facts.needs.erase(Uuid{});
-    facts.record = std::move(checkpoint.record);
+    add_chunks(pack->directory, facts);
     // A pack with features that this version may only read may need more than it shows.
-    const auto& directory = checkpoint.pack.directory;
-    facts.readable =
-        format::check_readable(directory.header.versions, directory.uses, facts.file.path.string());
+    facts.readable = format::check_readable(pack->directory.header.versions, pack->directory.uses,
+                                            facts.file.path.string());
   } catch (const Error&) {
-    facts.readable = false;
+    // Damaged, newer, or gone.
   }
 }
 
@@ -62,10 +86,11 @@ void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std:
   }
   auto [cached, is_new] = cache.try_emplace(file.name.uuid);
   PackFacts& facts = cached->second;
+  const bool is_rewritten = facts.size != size;
   facts.file = file;
   facts.size = size;
   facts.run = run;
-  if (is_new || !facts.readable) read_facts(core.fs(), facts);
+  if (is_new || is_rewritten || !facts.readable) read_facts(core.fs(), facts);
   facts.record.commit = file.name.commit;
   snapshot.packs[file.name.uuid] = facts;
   if (file.name.state == PackState::live && facts.readable) {
@@ -105,6 +130,15 @@ bool is_leftover(StoreCore& core, std::string_view name) {
 }
 
 }  // namespace
+
+bool is_held(FileSystem& fs, const std::filesystem::path& path) {
+  try {
+    return !fs.open(path, OpenMode::read)->lock(owner_lock_byte, LockKind::shared, false);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::not_found) return false;
+    return true;  // when in doubt, in progress
+  }
+}
 
 std::optional<std::uint64_t> Snapshot::oldest_save() const {
   std::optional<std::uint64_t> oldest;

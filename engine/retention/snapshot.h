@@ -5,24 +5,32 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "ckp/records.h"
+#include "retention/chunk_numbers.h"
 #include "store/run_scan.h"
 #include "store/store_core.h"
 
 namespace ckp {
 
+struct StoredChunk {
+  std::uint32_t number = 0;
+  std::uint32_t stored_size = 0;
+};
+
 // A live or retired pack.
 struct PackFacts {
   ScannedPack file;
   std::uint64_t size = 0;
-  std::size_t run = 0;      // index into Snapshot::runs
-  bool readable = false;    // its manifest is
-  std::set<Uuid> needs;     // other packs that its manifest refers to
-  CheckpointRecord record;  // when readable
+  std::size_t run = 0;                 // index into Snapshot::runs
+  bool readable = false;               // its manifest is, or it is retired and has none
+  std::map<Uuid, ChunkNumbers> needs;  // in other packs, by its manifest
+  CheckpointRecord record;             // when readable and with a manifest
+  std::vector<StoredChunk> chunks;     // by number
+  std::uint8_t alignment_log2 = 0;
+  bool rewritable = false;  // it carries nothing of which this version does not know
 };
 
 // A file that no checkpoint is: a temporary pack, or one already dead.
@@ -39,7 +47,12 @@ struct RunFacts {
   std::vector<CheckpointRecord> checkpoints;  // live and readable, in commit order
 };
 
-// Manifests never change, so what was read outside the store's lock is right under it, too.
+// Whether a temporary pack belongs to a save in progress: as long as its lock is held. To be asked
+// under the store's lock.
+bool is_held(FileSystem& fs, const std::filesystem::path& path);
+
+// Manifests never change, so what was read outside the store's lock is right under it, too. Only a
+// rewrite changes a pack's file, and makes it smaller.
 using PackCache = std::map<Uuid, PackFacts>;
 
 struct Snapshot {

@@ -117,4 +117,15 @@ void FieldReader::read(std::string_view key, std::map<std::string, double>& out)
   }
 }
 
+void FieldReader::read(std::string_view key, std::vector<std::string>& out) const {
+  const auto* found = list(key);
+  if (found == nullptr) return;
+  out.clear();
+  for (const Value& value : *found) {
+    const std::string* text = value.get_if<std::string>();
+    if (text == nullptr) refuse(key, "a list of text", kind_of(value));
+    out.push_back(*text);
+  }
+}
+
 }  // namespace ckp

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ckp/digest.h"
 #include "ckp/uuid.h"
@@ -36,6 +37,7 @@ class FieldReader {
   void read(std::string_view key, Digest& out) const;
   void read(std::string_view key, Value::Map& out) const;
   void read(std::string_view key, std::map<std::string, double>& out) const;
+  void read(std::string_view key, std::vector<std::string>& out) const;
   // The list or map at `key`, or nullptr.
   const Value::List* list(std::string_view key) const { return get<Value::List>(key, "a list"); }
   const Value::Map* map(std::string_view key) const { return get<Value::Map>(key, "a map"); }

@@ -104,6 +104,7 @@ class Merger {
         status_ = status_from_payload(record.payload);
         return;
       case format::JournalKind::metrics:
+      case format::JournalKind::repaired:
         return;
     }
     // Other kinds are of later versions, and skipped.
@@ -130,6 +131,21 @@ std::vector<Named> journals_among(const std::vector<std::string>& names) {
   return journals;
 }
 
+constexpr std::size_t sector_size = 512;
+
+// Whether the part of some sector that lies in [begin, end) is all zeros, up to that sector's end.
+bool holds_empty_sector(std::span<const std::byte> file, std::uint64_t begin, std::uint64_t end) {
+  while (begin < end) {
+    const std::uint64_t stop =
+        std::min<std::uint64_t>((begin / sector_size + 1) * sector_size, file.size());
+    const auto part = file.subspan(begin, stop - begin);
+    const auto is_zero = [](std::byte b) { return b == std::byte{0}; };
+    if (stop <= end && std::ranges::all_of(part, is_zero)) return true;
+    begin = stop;
+  }
+  return false;
+}
+
 // A file under another's name, or in another run's directory.
 void check_belongs(const format::JournalHeader& header, const JournalName& name, const Uuid& run) {
   if (header.journal != name.journal) {
@@ -154,20 +170,31 @@ RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_direc
   for (const Named& named : journals_among(names)) {
     RunJournals::File& report = result.files.emplace_back();
     report.name = named.file_name;
+    std::vector<std::byte> bytes;
     try {
-      const auto bytes = read_whole(*fs.open(run_directory / named.file_name, OpenMode::read));
+      bytes = read_whole(*fs.open(run_directory / named.file_name, OpenMode::read));
       report.size = bytes.size();
       format::JournalContents contents = format::decode_journal(bytes);
       if (!run) run = contents.header.run;
       check_belongs(contents.header, named.name, *run);
       merger.add(contents);
-      report.gaps = std::move(contents.gaps);
+      for (auto& gap : contents.gaps) {
+        const bool empty = holds_empty_sector(bytes, gap.offset, gap.end);
+        report.gaps.push_back({std::move(gap), empty});
+      }
+      for (const auto& entry : contents.records) {
+        if (entry.record.kind != format::JournalKind::repaired) continue;
+        report.repairs.push_back(repair_from_payload(entry.record.payload));
+      }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
           error.code() != ErrorCode::not_found) {
         throw;  // cannot be read right now: not the same as lost
       }
       report.error = error.what();
+      report.newer = error.code() == ErrorCode::newer_format;
+      report.never_written =
+          holds_empty_sector(bytes, 0, std::min<std::uint64_t>(bytes.size(), sector_size));
     }
   }
   merger.finish();

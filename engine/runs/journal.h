@@ -40,15 +40,31 @@ class JournalWriter {
   DigestStream digest_;
 };
 
+// A `repaired` record: of what stood below `marked`, the first `length` bytes are left, and they have
+// `digest`. What is missing there is known to be lost.
+struct JournalRepair {
+  std::uint64_t length = 0;
+  Digest digest;
+  std::uint64_t marked = 0;
+};
+
 // What the journals of a run directory say.
 struct RunJournals {
   // Nothing when no journal holds a readable run_created record.
   std::optional<RunRecord> run;
+  struct Gap : format::JournalContents::Gap {
+    // A sector of it reads as zeros: what a power cut leaves of records that were not synced yet,
+    // also when later ones reached the disk.
+    bool never_written = false;
+  };
   struct File {
     std::string name;
     std::uint64_t size = 0;
-    std::vector<format::JournalContents::Gap> gaps;
-    std::string error;  // the whole file is unreadable
+    std::vector<Gap> gaps;
+    std::vector<JournalRepair> repairs;
+    std::string error;   // the whole file is unreadable
+    bool newer = false;  // because a newer version wrote it
+    bool never_written = false;  // because its first sector reads as zeros, as in Gap
   };
   std::vector<File> files;
 };

@@ -85,6 +85,7 @@ std::vector<CheckpointRecord> current_line(const RunRecord& run,
   }
   std::vector<CheckpointRecord> line = in_commit_order(checkpoints);
   std::erase_if(line, [&](const CheckpointRecord& checkpoint) {
+    if (checkpoint.salvaged_from) return true;
     return std::none_of(cuts.begin(), cuts.end(), [&](const Cut& cut) {
       return checkpoint.attempt == cut.attempt && checkpoint.commit <= cut.commit;
     });
@@ -108,7 +109,7 @@ std::optional<CheckpointRecord> best(std::span<const CheckpointRecord> line,
   double best_value = 0;
   for (const CheckpointRecord& checkpoint : line) {
     const auto found = checkpoint.metrics.find(std::string(metric));
-    if (checkpoint.nonfinite || found == checkpoint.metrics.end()) continue;
+    if (!checkpoint.resumable() || found == checkpoint.metrics.end()) continue;
     const double value = found->second;
     if (!std::isfinite(value)) continue;
     const bool wins = winner == nullptr ||

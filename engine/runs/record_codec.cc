@@ -38,6 +38,8 @@ CheckpointRecord record_from(const FieldReader& fields) {
   fields.read("created_ns", record.created_ns);
   fields.read("writer", record.writer);
   if (const Value::Map* mark = fields.map("journal")) record.journal = mark_from(*mark);
+  fields.read("salvaged_from", record.salvaged_from);
+  if (record.salvaged_from) fields.read("missing", record.missing);
   return record;
 }
 
@@ -98,6 +100,10 @@ Value::Map manifest_facts(const CheckpointRecord& record) {
     facts.emplace("continued_from", uuid_bytes(*record.continued_from));
   }
   if (record.journal) facts.emplace("journal", to_value(*record.journal));
+  if (record.salvaged_from) {
+    facts.emplace("salvaged_from", uuid_bytes(*record.salvaged_from));
+    facts.emplace("missing", Value::List(record.missing.begin(), record.missing.end()));
+  }
   return facts;
 }
 
@@ -163,8 +169,10 @@ Attempt attempt_from_payload(const Value& payload) {
   Attempt attempt;
   fields.read("number", attempt.number);
   fields.read("continued_from", attempt.continued_from);
-  fields.read("continued_attempt", attempt.continued_attempt);
-  fields.read("continued_commit", attempt.continued_commit);
+  if (attempt.continued_from) {
+    fields.read("continued_attempt", attempt.continued_attempt);
+    fields.read("continued_commit", attempt.continued_commit);
+  }
   fields.read("started_ns", attempt.started_ns);
   fields.read("pid", attempt.pid);
   fields.read("host", attempt.host);
@@ -175,6 +183,21 @@ RunStatus status_from_payload(const Value& payload) {
   RunStatus status = RunStatus::in_progress;
   read_status(FieldReader(payload, "status record"), status);
   return status;
+}
+
+Value repair_payload(const JournalRepair& repair) {
+  return Value::Map{{"length", repair.length},
+                    {"digest", digest_bytes(repair.digest)},
+                    {"marked", repair.marked}};
+}
+
+JournalRepair repair_from_payload(const Value& payload) {
+  const FieldReader fields(payload, "repaired record");
+  JournalRepair repair;
+  fields.read("length", repair.length);
+  fields.read("digest", repair.digest);
+  fields.read("marked", repair.marked);
+  return repair;
 }
 
 Value to_value(const RunRecord& run) {

@@ -3,6 +3,7 @@
 
 #include "ckp/records.h"
 #include "ckp/value.h"
+#include "runs/journal.h"
 
 namespace ckp {
 
@@ -22,10 +23,12 @@ CheckpointRecord checkpoint_from_value(const Value& value);
 Value run_created_payload(const RunRecord& run);
 Value attempt_payload(const Attempt& attempt);
 Value status_payload(RunStatus status);
+Value repair_payload(const JournalRepair& repair);
 // The inverses; Error(corrupt) for a key of the wrong type or an unknown status. Unknown keys are
 // skipped. A run_created payload knows neither id, directory, status nor attempts.
 RunRecord run_from_created(const Value& payload);
 Attempt attempt_from_payload(const Value& payload);
 RunStatus status_from_payload(const Value& payload);
+JournalRepair repair_from_payload(const Value& payload);
 
 }  // namespace ckp

@@ -70,7 +70,8 @@ bool operator==(const CheckpointRecord& a, const CheckpointRecord& b) {
          a.step == b.step && same_bits(a.metrics, b.metrics) && a.tags == b.tags &&
          a.nonfinite == b.nonfinite && a.final == b.final && a.created_ns == b.created_ns &&
          a.file_size == b.file_size && a.tensor_bytes == b.tensor_bytes &&
-         a.tensor_count == b.tensor_count && a.journal == b.journal && a.writer == b.writer;
+         a.tensor_count == b.tensor_count && a.journal == b.journal && a.writer == b.writer &&
+         a.salvaged_from == b.salvaged_from && a.missing == b.missing;
 }
 
 std::string local_time(std::int64_t ns) {

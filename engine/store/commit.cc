@@ -40,6 +40,19 @@ void check_references(StoreCore& core, const RunDirectory& own, const std::vecto
   }
 }
 
+// C5. A network file system repeats a request whose answer was lost, and then the file is not there
+// any more: it has its new name already.
+void rename_pack(FileSystem& fs, Registration& registration, const std::filesystem::path& path) {
+  try {
+    fs.rename(registration.path(), path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    const FileStatus own = registration.file().status();
+    const auto found = fs.status(path);
+    if (!found || found->device != own.device || found->inode != own.inode) throw;
+  }
+}
+
 // C6. When the directory cannot be made durable the pack must not stay visible.
 void sync_or_withdraw(FileSystem& fs, const std::filesystem::path& directory,
                       const std::filesystem::path& pack, PackName name) {
@@ -73,7 +86,7 @@ CommitResult commit_pack(StoreCore& core, Registration& registration,
   name.step = request.record.step;
   name.commit = lock.begin(directory);  // C4
   const auto path = run.path / to_file_name(name);
-  fs.rename(registration.path(), path);  // C5
+  rename_pack(fs, registration, path);  // C5
   registration.committed();
   sync_or_withdraw(fs, run.path, path, name);  // C6: the commit point
 

@@ -38,7 +38,11 @@ CheckpointRecord import_file(std::shared_ptr<StoreCore> core, const std::filesys
     return report.checkpoint;
   } catch (const Error&) {
     run.reset();
-    remove_run(*core, name);  // a run without anything in it helps nobody
+    try {
+      remove_run(*core, name, {});  // a run without anything in it helps nobody
+    } catch (const Error&) {
+      // Not where deleting is refused. The error that led here is the one to report.
+    }
     throw;
   }
 }

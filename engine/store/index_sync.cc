@@ -31,7 +31,7 @@ void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Inde
   for (const ScannedPack& pack : packs) {
     try {
       const ScannedCheckpoint checkpoint = read_checkpoint(fs, pack);
-      batch.push_back({checkpoint.record, chunk_rows(checkpoint.pack)});
+      batch.push_back({checkpoint.record, chunk_rows(checkpoint.pack.directory)});
     } catch (const Error& error) {
       // Damaged, newer or pruned. Anything else may be right the next time: no index is better than
       // one that lacks a checkpoint.
@@ -48,24 +48,32 @@ void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Inde
   if (!batch.empty()) flush();
 }
 
+// A pack that a repair wrote anew has another size, or the same chunks.
+bool is_of(FileSystem& fs, const CheckpointRecord& checkpoint, const ScannedPack& pack) {
+  if (checkpoint.commit != pack.name.commit) return false;
+  const auto status = fs.status(pack.path);
+  return status && status->size == checkpoint.file_size;
+}
+
 void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& run, Index& index,
               Store::RebuildReport& report) {
-  std::map<Uuid, std::uint64_t> known;
-  for (const CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
-    known.emplace(checkpoint.id, checkpoint.commit);
+  std::map<Uuid, CheckpointRecord> known;
+  for (CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
+    const Uuid id = checkpoint.id;
+    known.emplace(id, std::move(checkpoint));
   }
   std::vector<ScannedPack> missing;
   for (const ScannedPack& pack : directory.packs) {
     if (pack.name.state != PackState::live) continue;
     const auto found = known.find(pack.name.uuid);
-    if (found != known.end() && found->second == pack.name.commit) {
+    if (found != known.end() && is_of(fs, found->second, pack)) {
       known.erase(found);
     } else {
       missing.push_back(pack);
     }
   }
   std::vector<Uuid> gone;
-  for (const auto& [id, commit] : known) gone.push_back(id);
+  for (const auto& [id, checkpoint] : known) gone.push_back(id);
   index.update([&](IndexUpdate& update) {
     update.put_run(run);
     for (const Uuid& id : gone) update.erase_checkpoint(id);
@@ -91,11 +99,11 @@ void erase_missing_runs(const std::set<Uuid>& present, Index& index) {
 
 }  // namespace
 
-std::vector<ChunkRow> chunk_rows(const OpenPack& pack) {
+std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack) {
   std::vector<ChunkRow> rows;
-  rows.reserve(pack.directory.chunks.size());
-  for (const format::TableEntry& entry : pack.directory.chunks) {
-    rows.push_back({entry.raw_digest, {pack.directory.header.uuid, entry.number}, entry.raw_size});
+  rows.reserve(pack.chunks.size());
+  for (const format::TableEntry& entry : pack.chunks) {
+    rows.push_back({entry.raw_digest, {pack.header.uuid, entry.number}, entry.raw_size});
   }
   return rows;
 }

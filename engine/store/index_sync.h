@@ -12,7 +12,7 @@
 namespace ckp {
 
 // The chunks that a pack stores, as rows for the index.
-std::vector<ChunkRow> chunk_rows(const OpenPack& pack);
+std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack);
 
 // Adds the runs and checkpoints that `index` lacks, and drops what is gone from the files. On an
 // empty index that is a rebuild. To be called under the store's lock. Packs that cannot be read are

@@ -33,6 +33,7 @@ struct StoreLayout {
   std::filesystem::path runs() const { return root / "runs"; }
   std::filesystem::path index() const { return root / "index"; }
   std::filesystem::path run(std::string_view directory) const { return runs() / directory; }
+  std::filesystem::path set_aside() const { return root / "set-aside"; }
 };
 
 // The life of a pack's file, told by its name.

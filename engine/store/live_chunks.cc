@@ -41,7 +41,7 @@ std::vector<std::vector<format::ChunkReference>> LiveChunks::find(
 void LiveChunks::add_from_index(std::span<const Digest> raw_digests,
                                 std::vector<std::vector<format::ChunkReference>>& found) {
   try {
-    core_.ask([&](const Index& index) {
+    core_.ask_for_save([&](const Index& index) {
       const auto rows = index.find_chunks(raw_digests, candidates_per_chunk);
       for (std::size_t i = 0; i < rows.size(); ++i) {
         for (const ChunkRow& row : rows[i]) {

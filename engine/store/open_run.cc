@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "check/stored_bytes.h"
 #include "ckp/error.h"
@@ -70,6 +71,14 @@ std::uint32_t newest_attempt(const RunDirectory& directory, const RunRecord& run
   return newest;
 }
 
+[[noreturn]] void throw_nothing_readable(const Run::Impl& run) {
+  throw Error(ErrorCode::corrupt,
+              fmt::format("run {}: no checkpoint to continue from can be read; run: ckptool "
+                          "verify {}\n  {}",
+                          run.record.name, run.core->layout().root.string(),
+                          fmt::join(run.skipped, "\n  ")));
+}
+
 // A3.
 void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
                        const std::optional<Address>& from) {
@@ -110,13 +119,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
       run.skipped.push_back(error.what());
     }
   }
-  if (!run.skipped.empty()) {
-    throw Error(ErrorCode::corrupt,
-                fmt::format("run {}: no checkpoint to continue from can be read; run: ckptool "
-                            "verify {}\n  {}",
-                            run.record.name, run.core->layout().root.string(),
-                            fmt::join(run.skipped, "\n  ")));
-  }
+  if (!run.skipped.empty()) throw_nothing_readable(run);
   if (nonfinite > 0) {
     run.skipped.push_back(
         fmt::format("all {} checkpoints of the current line: they hold NaN or "
@@ -146,11 +149,32 @@ bool is_live(StoreCore& core, const std::string& directory, const CheckpointReco
   return core.fs().status(core.layout().run(directory) / live_name(checkpoint)).has_value();
 }
 
+// Names checkpoints that the index lists and that have no file any more: neither pruned nor
+// removed, or the index would not list them. It never decides, but stepping back in silence would
+// be a lie.
+void note_lost(Run::Impl& run, const StoreLock& lock) {
+  StoreCore& core = *run.core;
+  const RunDirectory directory = list_run(core.fs(), core.layout(), run.record.directory);
+  std::set<Uuid> present;
+  for (const ScannedPack& pack : directory.packs) present.insert(pack.name.uuid);
+  std::vector<CheckpointRecord> listed;
+  core.ask_if_trusted(lock, [&](const Index& index) { listed = index.checkpoints(directory.run); });
+  for (const CheckpointRecord& checkpoint : listed) {
+    if (!checkpoint.resumable() || present.contains(checkpoint.id)) continue;
+    run.skipped.push_back(
+        fmt::format("{}: the file is missing, and the checkpoint was neither "
+                    "pruned nor removed",
+                    (directory.path / live_name(checkpoint)).string()));
+    if (!run.previous) throw_nothing_readable(run);
+  }
+}
+
 // A4. False when the chosen checkpoint has been pruned since it was chosen.
-bool announce_attempt(Run::Impl& run) {
+bool announce_attempt(Run::Impl& run, bool from_newest) {
   StoreCore& core = *run.core;
   StoreLock lock = core.lock();
   if (run.previous && !is_live(core, run.record.directory, run.previous->record)) return false;
+  if (from_newest) note_lost(run, lock);
   run.record.attempts.push_back(run.attempt);
   run.record.status = RunStatus::in_progress;
   const bool trusted = core.is_trusted(lock);
@@ -229,8 +253,8 @@ std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::stri
   try {
     do {
       choose_checkpoint(*run, list_run(run->core->fs(), run->core->layout(), directory.name),
-                        from);          // A3
-    } while (!announce_attempt(*run));  // A4
+                        from);                 // A3
+    } while (!announce_attempt(*run, !from));  // A4
   } catch (...) {
     run->core->fs().remove(run->journal->path());  // no attempt was made
     throw;

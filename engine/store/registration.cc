@@ -6,7 +6,10 @@
 namespace ckp {
 
 Registration::Registration(StoreCore& core, const std::string& directory)
-    : core_(core), directory_(directory), uuid_(random_uuid()), creator_pid_(process_id()) {
+    : Registration(core, directory, random_uuid()) {}
+
+Registration::Registration(StoreCore& core, const std::string& directory, const Uuid& uuid)
+    : core_(core), directory_(directory), uuid_(uuid), creator_pid_(process_id()) {
   core.check_writable();
   StoreLock lock = core.lock();
   bring_index_up_to_date(lock);
@@ -25,7 +28,7 @@ Registration::Registration(StoreCore& core, const std::string& directory)
 // itself.
 void Registration::bring_index_up_to_date(StoreLock& lock) noexcept {
   try {
-    if (!core_.is_trusted(lock)) core_.recover(lock);
+    core_.prepare_for_save(lock);
   } catch (const std::exception&) {
   }
 }

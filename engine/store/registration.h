@@ -16,7 +16,9 @@ namespace ckp {
 // a forked child the destructor does nothing.
 class Registration {
  public:
-  // `directory`: of the run, below runs/.
+  // `directory`: of the run, below runs/. `uuid`: of the pack; one that exists is given to rewrite
+  // it, and Error(already_exists) says that another process is at it.
+  Registration(StoreCore& core, const std::string& directory, const Uuid& uuid);
   Registration(StoreCore& core, const std::string& directory);
   ~Registration();
   Registration(const Registration&) = delete;

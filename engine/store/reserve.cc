@@ -1,8 +1,7 @@
 #include "store/reserve.h"
 
 #include <cstdint>
-
-#include "ckp/error.h"
+#include <exception>
 
 namespace ckp {
 namespace {
@@ -11,14 +10,14 @@ constexpr std::uint64_t reserve_size = 8u << 20;
 
 }  // namespace
 
-void make_reserve(FileSystem& fs, const StoreLayout& layout) {
+void make_reserve(FileSystem& fs, const StoreLayout& layout) noexcept {
   try {
     fs.open(layout.reserve(), OpenMode::create)->reserve(0, reserve_size);
-  } catch (const Error&) {
-    // Full: the next prune that frees something makes it again.
+  } catch (const std::exception&) {
+    // Full, or no memory: the next prune that frees something makes it again.
     try {
       fs.remove(layout.reserve());
-    } catch (const Error&) {
+    } catch (const std::exception&) {
     }
   }
 }

@@ -7,7 +7,7 @@
 namespace ckp {
 
 // Makes the reserve file, or leaves none where there is no space for it.
-void make_reserve(FileSystem& fs, const StoreLayout& layout);
+void make_reserve(FileSystem& fs, const StoreLayout& layout) noexcept;
 
 // Gives the space back for as long as it lives.
 class ReleasedReserve {

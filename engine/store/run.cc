@@ -161,13 +161,18 @@ void Run::Impl::sync_journal() {
   try {
     journal->sync();
   } catch (const Error&) {
-    auto next = std::make_unique<JournalWriter>(core->fs(), core->layout().run(record.directory),
-                                                record.id, attempt.number);
-    next->append(format::JournalKind::run_created, last_commit, run_created_payload(record));
-    next->append(format::JournalKind::attempt_opened, last_commit, attempt_payload(attempt));
+    auto next = begin_journal();
     next->sync();
     journal = std::move(next);
   }
+}
+
+std::unique_ptr<JournalWriter> Run::Impl::begin_journal() const {
+  auto next = std::make_unique<JournalWriter>(core->fs(), core->layout().run(record.directory),
+                                              record.id, attempt.number);
+  next->append(format::JournalKind::run_created, last_commit, run_created_payload(record));
+  next->append(format::JournalKind::attempt_opened, last_commit, attempt_payload(attempt));
+  return next;
 }
 
 SaveReport Run::Impl::save(const StateDict& state, const SaveOptions& options) {
@@ -214,7 +219,14 @@ void Run::Impl::log(std::int64_t epoch, std::int64_t step,
   payload["step"] = step;
   payload["time_ns"] = core->clock().now_ns();
   payload["values"] = std::move(values);
-  journal->append(format::JournalKind::metrics, last_commit, std::move(payload));
+  try {
+    journal->append(format::JournalKind::metrics, last_commit, payload);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::io) throw;
+    // It may be refusing because of what failed long ago. Training goes on.
+    journal = begin_journal();
+    journal->append(format::JournalKind::metrics, last_commit, std::move(payload));
+  }
 }
 
 void Run::Impl::finish(RunStatus status) {

@@ -33,6 +33,8 @@ struct Run::Impl {
   // Makes the journal durable. One whose fsync has failed can never be trusted again: the attempt
   // goes on in a new one.
   void sync_journal();
+  // Another journal for this attempt, with what each begins with; not yet synced.
+  std::unique_ptr<JournalWriter> begin_journal() const;
   SaveReport save(const StateDict& state, const SaveOptions& options);
   // Takes over a checkpoint from elsewhere: its stored chunks as they are, its facts but for those
   // of run and attempt.

@@ -58,7 +58,8 @@ void write_store(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
   format::StoreIdentity identity;
   identity.uuid = random_uuid();
   identity.created_ns = clock.now_ns();
-  // STORE comes last and atomically: a directory with it is a store.
+  fs.sync_directory(layout.root);  // N2
+  // N3: STORE comes last and atomically: a directory with it is a store.
   write_durably(fs, layout.identity(), false,
                 [&](FileAppender& file) { file.append(format::encode_store_identity(identity)); });
 }
@@ -119,6 +120,7 @@ Store Store::open_or_create(const std::filesystem::path& path, const StoreOption
 
 const std::filesystem::path& Store::path() const { return impl_->core->layout().root; }
 Uuid Store::uuid() const { return impl_->core->uuid(); }
+const std::vector<std::string>& Store::notes() const { return impl_->core->notes(); }
 
 Run Store::create_run(const RunOptions& options) {
   return Run(ckp::create_run(impl_->core, options));
@@ -236,20 +238,23 @@ Checkpoint Store::open_checkpoint(const CheckpointRecord& checkpoint) const {
               fmt::format("{}: run {} is gone", path().string(), checkpoint.run_name));
 }
 
-std::uint64_t Store::remove_checkpoints(std::span<const Uuid> checkpoints) {
-  return ckp::remove_checkpoints(*impl_->core, checkpoints);
+std::uint64_t Store::remove_checkpoints(std::span<const Uuid> checkpoints,
+                                        const PruneOptions& options) {
+  return ckp::remove_checkpoints(*impl_->core, checkpoints, options);
 }
 
-std::uint64_t Store::remove_run(std::string_view name_or_id) {
-  return ckp::remove_run(*impl_->core, name_or_id);
+std::uint64_t Store::remove_run(std::string_view name_or_id, const PruneOptions& options) {
+  return ckp::remove_run(*impl_->core, name_or_id, options);
 }
 
-PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::string> runs) const {
-  return ckp::plan_prune(*impl_->core, policy, runs);
+PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::string> runs,
+                            const PruneOptions& options) const {
+  return ckp::plan_prune(*impl_->core, policy, runs, options);
 }
 
-PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs) {
-  return ckp::prune(*impl_->core, policy, runs);
+PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs,
+                       const PruneOptions& options) {
+  return ckp::prune(*impl_->core, policy, runs, options);
 }
 
 VerifyReport Store::verify(const VerifyOptions& options) const {

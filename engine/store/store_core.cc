@@ -44,9 +44,25 @@ StoreCore::StoreCore(const std::filesystem::path& root, const StoreOptions& opti
       clock_(options.clock),
       lock_timeout_ms_(options.lock_timeout_ms),
       layout_{root},
-      identity_(identity) {}
+      identity_(identity),
+      kind_(fs_->kind(root)) {
+  IndexPlaceChoice choice =
+      choose_index_place(*fs_, kind_, layout_, identity.uuid, options.index_directory);
+  place_ = std::move(choice.place);
+  if (!choice.note.empty()) notes_.push_back(std::move(choice.note));
+}
+
+// The index's map and the locks of other threads do not survive a fork.
+void StoreCore::check_process() const {
+  if (process_ == process_id()) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("{}: this process was forked from the one that opened the store (process "
+                          "{}); open the store again here",
+                          layout_.root.string(), process_));
+}
 
 void StoreCore::check_writable() const {
+  check_process();
   if (writable_) return;
   throw Error(
       ErrorCode::newer_format,
@@ -55,24 +71,52 @@ void StoreCore::check_writable() const {
                   layout_.root.string(), CKP_VERSION));
 }
 
-StoreLock StoreCore::lock() const { return {*fs_, layout_, identity_.uuid, lock_timeout_ms_}; }
-
-bool StoreCore::block_agrees(const format::StateBlock& block) {
-  return block.begin == block.end && !block.boot.is_nil() && block.boot == boot_id() &&
-         same_file(block.stamp, fs_->status(layout_.index() / index_data_file));
+StoreLock StoreCore::lock() const {
+  check_process();
+  return {*fs_, layout_, identity_.uuid, lock_timeout_ms_};
 }
 
-bool StoreCore::is_trusted(const StoreLock& lock) { return block_agrees(lock.block()); }
+// The state block with the index's stamp, where that is not the store's own.
+std::optional<format::StateBlock> StoreCore::own_block() const {
+  return read_state_block(*fs_, place_->layout, identity_.uuid);
+}
+
+StoreCore::IndexState StoreCore::state_of(const std::optional<format::StateBlock>& store_block) {
+  if (!place_) return IndexState::none;
+  const bool in_store = place_->in_store;
+  const auto block = in_store ? store_block : own_block();
+  if (!block || !same_file(block->stamp, fs_->status(place_->layout.index() / index_data_file))) {
+    return IndexState::changed;
+  }
+  if (block->begin != block->end || block->boot.is_nil()) return IndexState::behind;
+  if (!in_store &&
+      (!store_block || store_block->begin != store_block->end || store_block->end != block->end)) {
+    return IndexState::behind;
+  }
+  const bool complete_now = block->boot == boot_id() && (in_store || synced_);
+  return complete_now ? IndexState::trusted : IndexState::earlier_boot;
+}
+
+StoreCore::IndexState StoreCore::index_state() {
+  return state_of(read_state_block(*fs_, layout_, identity_.uuid));
+}
+
+bool StoreCore::is_trusted(const StoreLock& lock) {
+  if (state_of(lock.block()) != IndexState::trusted) return false;
+  // The names may know of more commits than a state block that was never synced.
+  return place_->in_store || own_block()->end == lock.commit_number();
+}
 
 std::shared_ptr<Index> StoreCore::open_index() {
   const std::lock_guard guard(index_mutex_);
   if (index_ && !index_->is_current()) index_.reset();
   if (index_) return index_;
   // Only a rebuild makes one: a reader that meets the moment between its two renames must not.
-  if (!fs_->status(layout_.index() / index_data_file)) {
-    throw Error(ErrorCode::not_found, fmt::format("{}: no index", layout_.index().string()));
+  const StoreLayout& layout = index_layout();
+  if (!fs_->status(layout.index() / index_data_file)) {
+    throw Error(ErrorCode::not_found, fmt::format("{}: no index", layout.index().string()));
   }
-  index_ = Index::open(*fs_, layout_.index(), layout_.lock(), identity_.uuid);
+  index_ = Index::open(*fs_, layout.index(), layout.lock(), identity_.uuid, lock_timeout_ms_);
   return index_;
 }
 
@@ -81,13 +125,18 @@ void StoreCore::close_index() {
   index_.reset();
 }
 
+void StoreCore::with_index(const std::function<void(const Index&)>& question) {
+  question(*open_index());
+}
+
 bool StoreCore::ask(const std::function<void(const Index&)>& question) {
+  check_process();
+  if (!place_) return false;
   constexpr int attempts = 3;
   for (int attempt = 1;; ++attempt) {
     bool damaged = false;
     try {
-      const auto block = read_state_block(*fs_, layout_, identity_.uuid);
-      if (!block || !block_agrees(*block)) {
+      if (index_state() != IndexState::trusted) {
         StoreLock held = lock();
         if (!is_trusted(held)) recover(held);
       }
@@ -106,25 +155,68 @@ bool StoreCore::ask(const std::function<void(const Index&)>& question) {
   }
 }
 
+void StoreCore::prepare_for_save(StoreLock& lock) {
+  if (!place_ || (!place_->in_store && synced_)) return;
+  if (!is_trusted(lock)) recover(lock);
+}
+
+bool StoreCore::ask_for_save(const std::function<void(const Index&)>& question) {
+  if (place_ && !place_->in_store && index_state() != IndexState::trusted) return false;
+  return ask(question);
+}
+
+bool StoreCore::ask_if_trusted(const StoreLock& lock,
+                               const std::function<void(const Index&)>& question) noexcept {
+  try {
+    if (!is_trusted(lock)) return false;
+    question(*open_index());
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 void StoreCore::finish_commit(StoreLock& lock, bool index_was_trusted,
                               const std::function<void(IndexUpdate&)>& change) noexcept {
-  if (!index_was_trusted) return;
+  const bool in_store = place_ && place_->in_store;
   try {
-    const auto index = open_index();
-    index->update(change);     // C7
-    lock.end(index->stamp());  // C8
+    if (index_was_trusted) {
+      const auto index = open_index();
+      index->update(change);             // C7
+      end_commit(lock, index->stamp());  // C8
+    } else if (!in_store) {
+      lock.end_without_index();
+    }
   } catch (const std::exception&) {
     // The commit stands; `end` stays behind `begin`, and whoever asks next resyncs or rebuilds.
     close_index();
   }
 }
 
+void StoreCore::end_commit(StoreLock& lock, const format::IndexStamp& stamp) {
+  if (place_->in_store) return lock.end(stamp);
+  format::StateBlock block;
+  block.store = identity_.uuid;
+  block.boot = boot_id();
+  block.begin = block.end = lock.commit_number();
+  block.holder_pid = process_id();
+  block.holder_host = host_name();
+  block.stamp = stamp;
+  const auto file = fs_->open(place_->layout.lock(), OpenMode::create);
+  file->write_at(0, format::encode_state_block(block));
+  file->close();
+  lock.end_without_index();
+  synced_ = true;
+}
+
 void StoreCore::recover(StoreLock& lock) {
-  if (same_file(lock.block().stamp, fs_->status(layout_.index() / index_data_file))) {
+  if (!place_) throw Error(ErrorCode::unsupported, notes_.front());
+  const auto block = place_->in_store ? lock.block() : own_block();
+  if (block && same_file(block->stamp, fs_->status(place_->layout.index() / index_data_file))) {
     try {
       const auto index = open_index();
       sync_index(*fs_, layout_, *index);
-      lock.end(index->stamp());
+      end_commit(lock, index->stamp());
       return;
     } catch (const Error& error) {
       close_index();
@@ -135,20 +227,22 @@ void StoreCore::recover(StoreLock& lock) {
 }
 
 Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
+  if (!place_) throw Error(ErrorCode::unsupported, notes_.front());
+  const StoreLayout& layout = place_->layout;
   close_index();
-  remove_leftovers(*fs_, layout_);
-  const auto fresh = layout_.root / fmt::format("index.new-{}", random_uuid().hex());
+  remove_leftovers(*fs_, layout);
+  const auto fresh = layout.root / fmt::format("index.new-{}", random_uuid().hex());
   Store::RebuildReport report;
   {
-    const auto index = Index::open(*fs_, fresh, layout_.lock(), identity_.uuid);
+    const auto index = Index::open(*fs_, fresh, layout.lock(), identity_.uuid, lock_timeout_ms_);
     report = sync_index(*fs_, layout_, *index);
   }
-  const auto old = layout_.root / fmt::format("index.old-{}", random_uuid().hex());
-  if (fs_->status(layout_.index())) fs_->rename(layout_.index(), old);
-  fs_->rename(fresh, layout_.index());
-  fs_->sync_directory(layout_.root);
+  const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
+  if (fs_->status(layout.index())) fs_->rename(layout.index(), old);
+  fs_->rename(fresh, layout.index());
+  fs_->sync_directory(layout.root);
   remove_index(*fs_, old);
-  lock.end(open_index()->stamp());
+  end_commit(lock, open_index()->stamp());
   return report;
 }
 

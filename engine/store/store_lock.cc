@@ -1,14 +1,10 @@
 #include "store/store_lock.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <thread>
 
-#include "ckp/error.h"
 #include "io/host.h"
+#include "store/lock_wait.h"
 
 namespace ckp {
 namespace {
@@ -19,23 +15,6 @@ std::optional<format::StateBlock> read_block(const File& file, const Uuid& store
   auto block = format::decode_state_block(std::span(bytes).first(size));
   if (block && block->store != store) return std::nullopt;
   return block;
-}
-
-void acquire(File& file, const StoreLayout& layout, const Uuid& store, std::int64_t timeout_ms) {
-  using namespace std::chrono;
-  const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
-  while (!file.lock(lock_byte::store, LockKind::exclusive, false)) {
-    if (steady_clock::now() >= deadline) {
-      const auto block = read_block(file, store);
-      throw Error(
-          ErrorCode::locked,
-          fmt::format("{}: another process has held the store's lock for {} s (last taken "
-                      "by process {} on {}); if it is stopped, continue or end it",
-                      layout.root.string(), timeout_ms / 1000, block ? block->holder_pid : 0,
-                      block ? block->holder_host : "an unknown host"));
-    }
-    std::this_thread::sleep_for(milliseconds(1));
-  }
 }
 
 }  // namespace
@@ -49,7 +28,7 @@ std::optional<format::StateBlock> read_state_block(FileSystem& fs, const StoreLa
 StoreLock::StoreLock(FileSystem& fs, const StoreLayout& layout, const Uuid& store,
                      std::int64_t timeout_ms)
     : layout_(layout), file_(fs.open(layout.lock(), OpenMode::create)) {
-  acquire(*file_, layout, store, timeout_ms);  // L1
+  lock_in_time(*file_, lock_byte::store, LockKind::exclusive, timeout_ms, "store");  // L1
   const auto block = read_block(*file_, store);
   block_ = block.value_or(format::StateBlock{});
   block_.store = store;
@@ -79,7 +58,7 @@ void StoreLock::finish_renames(FileSystem& fs) const {
 std::uint64_t StoreLock::begin(std::string_view run_directory) {
   block_.begin = ++number_;
   block_.run_directory = run_directory;
-  write_block();
+  write_block(boot_id());
   return number_;
 }
 
@@ -87,11 +66,18 @@ void StoreLock::end(const format::IndexStamp& stamp) {
   block_.begin = block_.end = number_;
   block_.run_directory.clear();
   block_.stamp = stamp;
-  write_block();
+  write_block(boot_id());
 }
 
-void StoreLock::write_block() {
-  block_.boot = boot_id();
+// Without a boot nobody believes the index that the stamp belongs to, until it is resynced.
+void StoreLock::end_without_index() {
+  block_.begin = block_.end = number_;
+  block_.run_directory.clear();
+  write_block(Uuid{});
+}
+
+void StoreLock::write_block(const Uuid& boot) {
+  block_.boot = boot;
   block_.holder_pid = process_id();
   block_.holder_host = host_name();
   file_->write_at(0, format::encode_state_block(block_));

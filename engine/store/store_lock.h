@@ -34,9 +34,11 @@ class StoreLock {
   std::uint64_t begin(std::string_view run_directory);
   // C8: the commit has reached the index, which now looks like this. Also after a resync.
   void end(const format::IndexStamp& stamp);
+  // C8 when the index is not in the store: one that is there has not heard of this commit.
+  void end_without_index();
 
  private:
-  void write_block();
+  void write_block(const Uuid& boot);
   bool is_of_this_place(FileSystem& fs) const;
   void finish_renames(FileSystem& fs) const;
   std::uint64_t largest_number_in_names(FileSystem& fs) const;

@@ -20,6 +20,14 @@ namespace ckp::format {
 // Records start at multiples of this, whatever the payloads' alignment.
 constexpr std::uint64_t record_alignment = 64;
 
+// The most raw bytes that a manifest of so many stored bytes may have: no file of a few kilobytes
+// makes a reader allocate gigabytes. A writer stores what compresses better than that as it is.
+constexpr std::uint64_t largest_manifest(std::uint64_t stored_size) {
+  constexpr std::uint64_t always = 1u << 20;
+  constexpr std::uint64_t expansion = 256;
+  return always + expansion * stored_size;
+}
+
 // Where the next record's header goes, so that its payload is aligned.
 std::uint64_t next_record_offset(std::uint64_t offset, std::uint8_t alignment_log2);
 

@@ -26,14 +26,26 @@ void check_agreement(const RecordHeader& header, const TableEntry& entry) {
   expect_same("raw digest", header.raw_digest.hex(), entry.raw_digest.hex());
 }
 
-RecordHeader read_checked_header(const ByteSource& source, const PackDirectory& directory,
-                                 const TableEntry& entry) {
-  std::array<std::byte, RecordHeader::size> bytes{};
-  source.read(entry.offset, bytes);
+RecordHeader decode_checked(std::span<const std::byte> bytes, const PackDirectory& directory,
+                            const TableEntry& entry) {
   const auto header = decode_record_header(
       bytes, {directory.header.uuid, entry.offset, directory.header.generation});
   check_agreement(header, entry);
   return header;
+}
+
+RecordHeader read_checked_header(const ByteSource& source, const PackDirectory& directory,
+                                 const TableEntry& entry) {
+  std::array<std::byte, RecordHeader::size> bytes{};
+  source.read(entry.offset, bytes);
+  return decode_checked(bytes, directory, entry);
+}
+
+void check_stored(std::span<const std::byte> stored, const RecordHeader& header) {
+  if (const auto found = checksum_of(stored); found != header.stored_checksum) {
+    corrupt(
+        fmt::format("stored checksum is {:016x}, expected {:016x}", found, header.stored_checksum));
+  }
 }
 
 std::vector<std::byte> read_stored(const ByteSource& source, const TableEntry& entry,
@@ -45,10 +57,7 @@ std::vector<std::byte> read_stored(const ByteSource& source, const TableEntry& e
   }
   std::vector<std::byte> stored(header.stored_size);
   source.read(begin, stored);
-  if (const auto found = checksum_of(stored); found != header.stored_checksum) {
-    corrupt(
-        fmt::format("stored checksum is {:016x}, expected {:016x}", found, header.stored_checksum));
-  }
+  check_stored(stored, header);
   return stored;
 }
 
@@ -62,15 +71,12 @@ std::string where(const ByteSource& source, const TableEntry& entry) {
   return source.name() + ": " + describe(entry);
 }
 
-// No frame expands this much; checked before the raw bytes are allocated.
-constexpr std::uint64_t max_manifest_expansion = 1u << 16;
-
 std::vector<std::byte> read_manifest_bytes(const ByteSource& source, const PackDirectory& directory,
                                            const TableEntry& entry) {
   return with_prefix(where(source, entry), [&] {
     const auto header = read_checked_header(source, directory, entry);
     const auto stored = read_stored(source, entry, header);
-    if (header.raw_size / max_manifest_expansion > stored.size()) {
+    if (header.raw_size > largest_manifest(stored.size())) {
       corrupt(fmt::format("raw_size is {}, too much for {} stored bytes", header.raw_size,
                           stored.size()));
     }
@@ -138,6 +144,21 @@ Record read_record(const ByteSource& source, const PackDirectory& directory,
     record.header = read_checked_header(source, directory, entry);
     record.stored = read_stored(source, entry, record.header);
     return record;
+  });
+}
+
+RecordHeader read_record_header(const ByteSource& source, const PackDirectory& directory,
+                                const TableEntry& entry) {
+  return with_prefix(where(source, entry),
+                     [&] { return read_checked_header(source, directory, entry); });
+}
+
+RecordHeader check_record(std::span<const std::byte> bytes, const ByteSource& source,
+                          const PackDirectory& directory, const TableEntry& entry) {
+  return with_prefix(where(source, entry), [&] {
+    const auto header = decode_checked(bytes.first(RecordHeader::size), directory, entry);
+    check_stored(bytes.subspan(RecordHeader::size, header.stored_size), header);
+    return header;
   });
 }
 

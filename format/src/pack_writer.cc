@@ -15,8 +15,9 @@ namespace {
   throw Error(ErrorCode::invalid_argument, "pack writer: " + what);
 }
 
-// Smaller manifests stay raw: a disk block is not saved, and any tool can look inside.
-constexpr std::size_t compress_from = 4096;
+// Smaller manifests stay raw, for any tool to look inside: little is saved. Not many more, though: a
+// manifest stands twice, and promise P17 counts every byte.
+constexpr std::size_t compress_from = 1536;
 
 // A manifest as it stands in the file, twice.
 struct StoredManifest {
@@ -33,6 +34,7 @@ StoredManifest store_manifest(const Manifest& manifest, std::uint32_t number) {
   result.header.raw_digest = digest_of(raw);
   const auto compression = raw.size() < compress_from ? Compression::none : Compression::balanced;
   auto encoded = encode(raw, 1, compression);
+  if (raw.size() > largest_manifest(encoded.bytes.size())) encoded = {};
   // `constant` cannot happen: a manifest starts with different bytes.
   result.header.codec = encoded.codec;
   result.stored = encoded.codec == Codec::raw ? std::move(raw) : std::move(encoded.bytes);
@@ -104,6 +106,16 @@ Layout lay_out(const std::vector<TableEntry>& chunks, const std::vector<StoredMa
 }
 
 }  // namespace
+
+std::uint64_t pack_size(std::span<const std::uint32_t> stored_sizes, std::uint8_t alignment_log2) {
+  std::uint64_t at = PackHeader::size;
+  const auto place = [&](std::uint64_t stored_size) {
+    at = next_record_offset(at, alignment_log2) + RecordHeader::size + stored_size;
+  };
+  for (const std::uint32_t size : stored_sizes) place(size);
+  place(stored_sizes.size() * TableEntry::size);
+  return next_record_offset(at, alignment_log2) + PackTrailer::size;
+}
 
 PackWriter::PackWriter(Sink sink, const PackHeader& header)
     : sink_(std::move(sink)), header_(header) {

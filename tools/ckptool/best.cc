@@ -33,7 +33,7 @@ class Best : public Command {
     }
     std::string text = found.rest[0] + "@best";
     if (found.rest.size() == 2) text += ":" + found.rest[1];
-    const Store store = Store::open(found.path, {.file_system = context.file_system});
+    const Store store = open_store(context, found.path);
     const CheckpointRecord winner = store.find(parse_address(text));
     print(context, to_json(winner),
           facts_text(checkpoint_facts(winner)) + "metrics\n" +

@@ -2,6 +2,12 @@
 
 namespace ckp::tool {
 
+Store open_store(Context& context, const std::filesystem::path& path) {
+  Store store = Store::open(path, {.file_system = context.file_system});
+  for (const std::string& note : store.notes()) complain("note: " + note);
+  return store;
+}
+
 Command::Command(std::string name, std::string summary, std::string example)
     : name_(std::move(name)), summary_(std::move(summary)), example_(std::move(example)) {}
 
@@ -72,8 +78,8 @@ void Command::print(Context& context, const Json& json, const std::string& text)
 std::vector<std::unique_ptr<Command>> all_commands() {
   std::vector<std::unique_ptr<Command>> commands;
   for (const auto make :
-       {make_init, make_runs, make_ls, make_show, make_best, make_verify, make_prune, make_rm,
-        make_convert, make_import, make_digest, make_rebuild_index}) {
+       {make_init, make_runs, make_ls, make_show, make_best, make_verify, make_repair, make_prune,
+        make_rm, make_convert, make_import, make_digest, make_rebuild_index}) {
     commands.push_back(make());
   }
   return commands;

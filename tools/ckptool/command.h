@@ -21,6 +21,9 @@ struct Context {
   std::shared_ptr<FileSystem> file_system;
 };
 
+// Opens a store, and says on standard error what its user should know about it.
+Store open_store(Context& context, const std::filesystem::path& path);
+
 class Command {
  public:
   // `example` is one or more lines, shown at the end of --help and in the manual page.
@@ -77,6 +80,7 @@ std::unique_ptr<Command> make_ls();
 std::unique_ptr<Command> make_show();
 std::unique_ptr<Command> make_best();
 std::unique_ptr<Command> make_verify();
+std::unique_ptr<Command> make_repair();
 std::unique_ptr<Command> make_prune();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_convert();

@@ -35,6 +35,10 @@ Facts checkpoint_facts(const CheckpointRecord& checkpoint) {
   if (checkpoint.commit != 0) facts.emplace_back("commit", std::to_string(checkpoint.commit));
   if (!checkpoint.writer.empty()) facts.emplace_back("writer", printable(checkpoint.writer));
   if (checkpoint.final) facts.emplace_back("final", "yes: the end of the run");
+  if (checkpoint.salvaged_from.has_value()) {
+    facts.emplace_back("salvaged from", checkpoint.salvaged_from->hex());
+    facts.emplace_back("missing", printable(join(checkpoint.missing)));
+  }
   if (checkpoint.nonfinite) {
     facts.emplace_back("nonfinite", "yes: a tensor holds NaN or infinity; resume passes it over");
   }

@@ -18,6 +18,7 @@ class Init : public Command {
     const std::vector<std::string> given = arguments();
     check_count(given, 1, 1, "STORE");
     const Store store = Store::create(given[0], {.file_system = context.file_system});
+    for (const std::string& note : store.notes()) complain("note: " + note);
     const std::string text =
         quiet() ? "" : fmt::format("made the store {}\n", printable(store.path().string()));
     print(context, {{"store", store.path().string()}, {"uuid", store.uuid().hex()}}, text);

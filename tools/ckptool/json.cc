@@ -89,6 +89,10 @@ Json to_json(const CheckpointRecord& checkpoint) {
           {"metrics", metrics_json(checkpoint.metrics)},
           {"tags", to_json(checkpoint.tags)},
           {"nonfinite", checkpoint.nonfinite},
+          {"salvaged_from", checkpoint.salvaged_from.has_value()
+                                ? Json(checkpoint.salvaged_from->hex())
+                                : Json(nullptr)},
+          {"missing", checkpoint.missing},
           {"final", checkpoint.final},
           {"created", iso_time(checkpoint.created_ns)},
           {"file_size", checkpoint.file_size},

@@ -32,7 +32,11 @@ std::vector<Row> rows_of(const Store& store, const RunRecord& run, bool all) {
     if (winner.has_value() && winner->id == each.id) row.flags.emplace_back("best");
     if (each.final) row.flags.emplace_back("final");
     if (each.nonfinite) row.flags.emplace_back("nonfinite");
-    if (!current.contains(each.id)) row.flags.emplace_back("superseded");
+    if (each.salvaged_from.has_value()) {
+      row.flags.emplace_back("salvaged");
+    } else if (!current.contains(each.id)) {
+      row.flags.emplace_back("superseded");
+    }
     rows.push_back(std::move(row));
   }
   return rows;
@@ -72,7 +76,7 @@ class Ls : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 1, "");
-    const Store store = Store::open(found.path, {.file_system = context.file_system});
+    const Store store = open_store(context, found.path);
     const std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
     std::vector<Row> rows;

@@ -14,6 +14,17 @@ std::string reasons_of(const PruneEntry& entry) {
   return printable(join(reasons));
 }
 
+Json rewrites_json(const PrunePlan& plan) {
+  Json rewrites = Json::array();
+  for (const PackRewrite& one : plan.rewrites) {
+    rewrites.push_back({{"pack", one.pack.hex()},
+                        {"run", one.run},
+                        {"bytes_before", one.bytes_before},
+                        {"bytes_after", one.bytes_after}});
+  }
+  return rewrites;
+}
+
 Json plan_json(const PrunePlan& plan, bool dry_run) {
   Json entries = Json::array();
   for (const PruneEntry& entry : plan.entries) {
@@ -31,7 +42,9 @@ Json plan_json(const PrunePlan& plan, bool dry_run) {
           {"entries", entries},
           {"bytes_freed", plan.bytes_freed},
           {"bytes_held", plan.bytes_held},
-          {"garbage_files", plan.garbage_files}};
+          {"garbage_files", plan.garbage_files},
+          {"rewrites", rewrites_json(plan)},
+          {"notes", plan.notes}};
 }
 
 std::string entries_table(const PrunePlan& plan) {
@@ -63,6 +76,14 @@ std::string summary_of(const PrunePlan& plan, bool dry_run) {
         fmt::format("{} of saves that died {} among them\n", counted(plan.garbage_files, "file"),
                     plan.garbage_files == 1 ? "is" : "are");
   }
+  if (!plan.rewrites.empty()) {
+    std::uint64_t saved = 0;
+    for (const PackRewrite& one : plan.rewrites) saved += one.bytes_before - one.bytes_after;
+    text +=
+        fmt::format("{} {} that kept checkpoints need in part, which {} {} of it\n",
+                    dry_run ? "would rewrite" : "rewrote", counted(plan.rewrites.size(), "file"),
+                    dry_run ? "frees" : "freed", exact_size(saved));
+  }
   if (plan.bytes_held > 0) {
     text += fmt::format("{} of deleted checkpoints stay: kept checkpoints need chunks in them\n",
                         exact_size(plan.bytes_held));
@@ -84,9 +105,12 @@ class Prune : public Command {
     keep_last_option();
     options("--keep-best", "[N:]METRIC[:min|max]", best_,
             "The N best by a metric; may be repeated");
-    options("--keep-every", "Ne|Ns", every_, "Each N-th epoch (10e) or step (500s)");
+    options("--keep-every", "Ne|Ns", every_,
+            "The last save of each N-th epoch (10e); each N-th step (500s)");
     option("--keep-within", "DURATION", within_, "Those younger than 7d, 12h or 30m");
     options("--keep-tag", "TAG", tags_, "Those with this tag; may be repeated");
+    flag("--exclusive", options_.exclusive,
+         "Nobody else uses the store, on no host: needed on a network file system");
     flag("--dry-run,-n", dry_run_, "Show what would be done, and do nothing");
   }
 
@@ -115,14 +139,16 @@ class Prune : public Command {
     }
     constexpr std::size_t any_number = 1'000'000;
     const StoreArgument found = store_and_rest(context, 0, any_number, "");
-    Store store = Store::open(found.path, {.file_system = context.file_system});
-    const PrunePlan plan =
-        dry_run_ ? store.plan_prune(keep, found.rest) : store.prune(keep, found.rest);
+    Store store = open_store(context, found.path);
+    const PrunePlan plan = dry_run_ ? store.plan_prune(keep, found.rest, options_)
+                                    : store.prune(keep, found.rest, options_);
     const std::string table = quiet() ? "" : entries_table(plan);
     print(context, plan_json(plan, dry_run_), table + summary_of(plan, dry_run_));
-    return ExitCode::ok;
+    for (const std::string& note : plan.notes) complain(note);
+    return plan.notes.empty() ? ExitCode::ok : ExitCode::partly_done;
   }
 
+  PruneOptions options_;
   std::uint32_t last_ = 0;
   std::vector<std::string> best_, every_, tags_;
   std::string within_;

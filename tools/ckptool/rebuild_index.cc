@@ -18,7 +18,7 @@ class RebuildIndex : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    Store store = Store::open(found.path, {.file_system = context.file_system});
+    Store store = open_store(context, found.path);
     const Store::RebuildReport report = store.rebuild_index();
     const std::string text =
         quiet() ? ""

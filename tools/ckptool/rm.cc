@@ -32,6 +32,8 @@ class Rm : public Command {
     store_positional();
     positional("ADDRESS", "Checkpoints, each written with its @", true);
     option("--run", "RUN", run_, "Delete this run, its checkpoints and its record");
+    flag("--exclusive", options_.exclusive,
+         "Nobody else uses the store, on no host: needed on a network file system");
     flag("--yes,-y", yes_, "Do not ask; needed when there is no terminal");
   }
 
@@ -41,7 +43,7 @@ class Rm : public Command {
     if (found.rest.empty() == run_.empty()) {
       throw UsageError("expected either addresses (RUN@EPOCH, RUN@ID) or --run RUN");
     }
-    Store store = Store::open(found.path, {.file_system = context.file_system});
+    Store store = open_store(context, found.path);
     return run_.empty() ? remove_checkpoints(context, store, found.rest)
                         : remove_run(context, store);
   }
@@ -61,7 +63,7 @@ class Rm : public Command {
     if (!may(fmt::format("delete {}: {}?", counted(victims.size(), "checkpoint"), join(names)))) {
       return refuse(context);
     }
-    const std::uint64_t freed = store.remove_checkpoints(ids);
+    const std::uint64_t freed = store.remove_checkpoints(ids, options_);
     print(context, {{"deleted", deleted}, {"bytes_freed", freed}},
           quiet() ? "" : fmt::format("deleted {}, freed {}\n", join(names), exact_size(freed)));
     return ExitCode::ok;
@@ -96,7 +98,7 @@ class Rm : public Command {
                          counted(count, "checkpoint")))) {
       return refuse(context);
     }
-    const std::uint64_t freed = store.remove_run(record.id.hex());
+    const std::uint64_t freed = store.remove_run(record.id.hex(), options_);
     print(context,
           {{"deleted_run", to_json(record)}, {"checkpoints", count}, {"bytes_freed", freed}},
           quiet() ? ""
@@ -118,6 +120,7 @@ class Rm : public Command {
     return ExitCode::error;
   }
 
+  PruneOptions options_;
   std::string run_;
   bool yes_ = false;
 };

@@ -55,7 +55,7 @@ class Runs : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    const Store store = Store::open(found.path, {.file_system = context.file_system});
+    const Store store = open_store(context, found.path);
     Json json = Json::array();
     Table table({{"RUN"},
                  {"ID"},

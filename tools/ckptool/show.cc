@@ -91,10 +91,10 @@ class Show : public Command {
       return ExitCode::ok;
     }
     const StoreArgument found = store_and_rest(context, 1, 1, "ADDRESS");
-    const Store store = Store::open(found.path, {.file_system = context.file_system});
+    const Store store = open_store(context, found.path);
     const std::string& address = found.rest[0];
     if (address.find('@') != std::string::npos) {
-      show(context, store.open_checkpoint(store.find(parse_address(address))), std::nullopt);
+      show(context, open_address(store, address, Read::description), std::nullopt);
       return ExitCode::ok;
     }
     const RunRecord record = store.run(address);
@@ -103,7 +103,7 @@ class Show : public Command {
             facts_text(run_facts(record)) + "\nno checkpoints yet\n");
       return ExitCode::ok;
     }
-    show(context, store.open_checkpoint(store.find(parse_address(address))), record);
+    show(context, open_address(store, address, Read::description), record);
     return ExitCode::ok;
   }
 

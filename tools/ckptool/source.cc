@@ -6,6 +6,8 @@
 #include <array>
 
 #include "ckp/convert.h"
+#include "ckp/query.h"
+#include "ckp/verify.h"
 #include "render.h"
 
 namespace ckp::tool {
@@ -43,6 +45,27 @@ Checkpoint open_checkpoint_file(const std::string& path, Context& context) {
   return open_file(path, context.file_system);
 }
 
+Checkpoint open_address(const Store& store, const std::string& text, Read how_much) {
+  const Address address = parse_address(text);
+  if (address.kind != Address::Kind::latest) return store.open_checkpoint(store.find(address));
+  const RunRecord run = store.run(address.run);
+  std::vector<CheckpointRecord> line = current_line(run, store.checkpoints(run.id));
+  while (line.size() > 1) {
+    try {
+      const Checkpoint checkpoint = store.open_checkpoint(line.back());
+      if (how_much == Read::everything) check_stored_bytes(checkpoint);
+      return checkpoint;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt) throw;
+      complain(fmt::format("note: passed over {}, epoch {}, step {}: {}", address_text(line.back()),
+                           line.back().epoch, line.back().step, error.what()));
+      line.pop_back();
+    }
+  }
+  // The last hope speaks for itself, and so does an empty line.
+  return store.open_checkpoint(line.empty() ? store.find(address) : line.back());
+}
+
 Checkpoint open_source(const std::vector<std::string>& arguments, const std::string& store_option,
                        Context& context) {
   FileSystem& fs = *context.file_system;
@@ -51,8 +74,8 @@ Checkpoint open_source(const std::vector<std::string>& arguments, const std::str
   }
   const StoreArgument found = find_store(arguments, store_option, 1, fs);
   check_count(found.rest, 1, 1, "ADDRESS");
-  const Store store = Store::open(found.path, {.file_system = context.file_system});
-  return store.open_checkpoint(store.find(parse_address(found.rest[0])));
+  const Store store = open_store(context, found.path);
+  return open_address(store, found.rest[0], Read::everything);
 }
 
 }  // namespace ckp::tool

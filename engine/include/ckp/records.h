@@ -85,8 +85,12 @@ struct CheckpointRecord {
   std::uint64_t tensor_count = 0;
   std::optional<JournalMark> journal;
   std::string writer;  // "ckpstore 0.1.0"
+  // What a repair made of the undamaged tensors of this checkpoint, and the names of those that are
+  // missing. Such a checkpoint is never on the current line: it is found by its id only.
+  std::optional<Uuid> salvaged_from;
+  std::vector<std::string> missing;
   // Whether a resume may take it by itself.
-  bool resumable() const { return !nonfinite; }
+  bool resumable() const { return !nonfinite && !salvaged_from; }
   // Compares metrics by their bits.
   friend bool operator==(const CheckpointRecord& a, const CheckpointRecord& b);
 };

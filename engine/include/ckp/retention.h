@@ -21,9 +21,9 @@ struct KeepBest {
 struct KeepPolicy {
   std::uint32_t last = 0;  // newest finite checkpoints of the current line
   std::vector<KeepBest> best = {};
-  std::int64_t every_epochs = 0;       // epoch divisible by this
-  std::int64_t every_steps = 0;        // step divisible by this
-  std::int64_t within_ns = 0;          // younger than this; a time in the future counts as young
+  std::int64_t every_epochs = 0;  // epoch divisible by this: the last (finite) one of that epoch
+  std::int64_t every_steps = 0;   // step divisible by this
+  std::int64_t within_ns = 0;     // younger than this; a time in the future counts as young
   std::vector<std::string> tags = {};  // carries one of these tags
   bool empty() const;
 };

@@ -27,6 +27,22 @@ struct StoreOptions {
   // How long a call waits for another process that holds the store before Error(locked), which
   // names the holder.
   std::int64_t lock_timeout_ms = 60'000;
+  // Where the index lies: a folder of the store's own is made in it. Empty: in the store itself,
+  // or, when that is on a remote file system (NFS, CIFS, Lustre, FUSE, ...), in this host's cache:
+  // $CKPSTORE_CACHE, else $XDG_CACHE_HOME/ckpstore, else ~/.cache/ckpstore, else below the
+  // temporary directory. Error(unsupported) for a directory on a remote file system.
+  std::filesystem::path index_directory = {};
+};
+
+// How prune and the removals go about it.
+struct PruneOptions {
+  // Nobody else, on any host, uses the store while this runs. Without it deleting is refused
+  // (Error(unsupported)) where the store is on a remote file system: locks can be lost there, and a
+  // deleted file vanishes under another host's reader.
+  bool exclusive = false;
+  // A file that is only kept for some of its chunks is rewritten without the others when they are
+  // at least this part of it. Above 1: never.
+  double waste_threshold = 0.5;
 };
 
 // One checkpoint of a plan, with what deleting it frees.
@@ -38,11 +54,23 @@ struct PruneEntry {
       held;  // why its file stays although the checkpoint goes: "holds 3 chunks that cnn@9 needs"
 };
 
+// A file of a deleted checkpoint that is made smaller.
+struct PackRewrite {
+  Uuid pack;
+  std::string run;  // name, or the directory's when the run itself is gone
+  std::uint64_t bytes_before = 0;
+  std::uint64_t bytes_after = 0;
+};
+
 struct PrunePlan {
   std::vector<PruneEntry> entries;  // by run, then commit order
-  std::uint64_t bytes_freed = 0;    // all files that will be removed, garbage included
-  std::uint64_t bytes_held = 0;     // files of deleted checkpoints that must stay for now
+  std::uint64_t bytes_freed = 0;    // files that will be removed, garbage included, and rewrites
+  std::uint64_t bytes_held = 0;     // files of deleted checkpoints that stay, as they are now
   std::uint64_t garbage_files = 0;  // left by saves that died
+  std::vector<PackRewrite> rewrites = {};  // of files deleted now or earlier
+  // What could not be done, as one line each: a rewrite for which there was no space. The files are
+  // as they were, and a later prune tries again.
+  std::vector<std::string> notes = {};
 };
 
 struct ImportOptions {
@@ -50,7 +78,9 @@ struct ImportOptions {
 };
 
 // Thread-safe. Copies of nothing: a Store is movable only. Several Stores, also in other
-// processes, may use one directory at the same time.
+// processes, may use one directory at the same time. A forked child cannot use its parent's: calls
+// that change the store or ask its index throw Error(invalid_argument) there; it opens one of its
+// own.
 class Store {
  public:
   struct Impl;
@@ -71,6 +101,9 @@ class Store {
 
   const std::filesystem::path& path() const;
   Uuid uuid() const;
+  // What its user should know about this store, as one line each: on a remote file system, where
+  // the index went (when it is made), or why there is none.
+  const std::vector<std::string>& notes() const;
 
   // Starts a new run; its record is durable on return. Error(already_exists) when the name is
   // taken, naming three ways on; nothing is written then.
@@ -96,13 +129,16 @@ class Store {
 
   // Takes checkpoints away, or a whole run with its record; frees what nothing else needs and
   // returns the bytes freed. remove_run: Error(locked) while a process holds the run.
-  std::uint64_t remove_checkpoints(std::span<const Uuid> checkpoints);
-  std::uint64_t remove_run(std::string_view name_or_id);
+  std::uint64_t remove_checkpoints(std::span<const Uuid> checkpoints,
+                                   const PruneOptions& options = {});
+  std::uint64_t remove_run(std::string_view name_or_id, const PruneOptions& options = {});
 
   // What prune would do. `runs` empty: every run.
-  PrunePlan plan_prune(const KeepPolicy& policy, std::span<const std::string> runs = {}) const;
+  PrunePlan plan_prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
+                       const PruneOptions& options = {}) const;
   // Does it, and returns the plan that was carried out: decided anew under the store's lock.
-  PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {});
+  PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
+                  const PruneOptions& options = {});
 
   VerifyReport verify(const VerifyOptions& options = {}) const;
 

@@ -32,6 +32,7 @@ enum class JournalKind : std::uint16_t {
   attempt_opened = 2,  // number, the checkpoint it continued from, pid, host
   metrics = 3,         // points of metric series
   status = 4,          // in_progress, completed, failed, interrupted
+  repaired = 5,        // what is missing above here is known to be lost
 };
 
 // One record. Its checksums cover header and payload, the uuids of run and journal, and the file

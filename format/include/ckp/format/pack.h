@@ -97,6 +97,9 @@ class PackWriter {
   std::vector<TableEntry> entries_;
 };
 
+// The size of a pack that has chunks of these stored sizes, in this order, and no manifest.
+std::uint64_t pack_size(std::span<const std::uint32_t> stored_sizes, std::uint8_t alignment_log2);
+
 // Random access to a file's bytes: a file, a mapping, a buffer in a test.
 class ByteSource {
  public:
@@ -139,7 +142,14 @@ struct Record {
 };
 Record read_record(const ByteSource& source, const PackDirectory& directory,
                    const TableEntry& entry);
-// The same, decoded into `out` (exactly entry.raw_size bytes) and checked against the raw digest.
+// The header alone: its checksum, and agreement with `entry`.
+RecordHeader read_record_header(const ByteSource& source, const PackDirectory& directory,
+                                const TableEntry& entry);
+// Like read_record for a record whose header and stored bytes are in memory already: `bytes` begins
+// with them. The stored bytes are not copied.
+RecordHeader check_record(std::span<const std::byte> bytes, const ByteSource& source,
+                          const PackDirectory& directory, const TableEntry& entry);
+// Like read_record, decoded into `out` (exactly entry.raw_size bytes) and checked against the raw digest.
 void read_chunk(const ByteSource& source, const PackDirectory& directory, const TableEntry& entry,
                 std::span<std::byte> out);
 

@@ -1,0 +1,277 @@
+#include "check/carry_out.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "check/mend_journal.h"
+#include "check/pack_rewriter.h"
+#include "check/set_aside.h"
+#include "ckp/error.h"
+#include "io/durable_file.h"
+#include "runs/record_codec.h"
+#include "store/index_sync.h"
+
+namespace ckp {
+namespace {
+
+bool same_file(const std::optional<FileStatus>& now, const std::optional<FileStatus>& then) {
+  if (!now || !then) return !now && !then;
+  return now->device == then->device && now->inode == then->inode && now->size == then->size &&
+         now->changed_ns == then->changed_ns;
+}
+
+std::string name_in(const ScannedPack& file, PackState state, std::uint64_t retired = 0) {
+  PackName name = file.name;
+  name.state = state;
+  name.retired = retired;
+  return to_file_name(name);
+}
+
+class Carrier {
+ public:
+  Carrier(StoreCore& core, RepairPlan& plan)
+      : core_(core), fs_(core.fs()), plan_(plan), aside_(fs_, core.layout(), core.clock()) {}
+
+  void run() {
+    keep_originals();   // P2
+    write_new_packs();  // P3
+    {
+      StoreLock lock = core_.lock();  // P4
+      check_unchanged();
+      const bool trusted = core_.is_trusted(lock);
+      if (changes_names()) number_ = lock.begin(all_runs);  // P5
+      write_identity();
+      mend_journals();
+      replace_mended();  // P6
+      commit_salvaged(lock);
+      retire();
+      remove_unusable();
+      update_index(lock, trusted);  // P7
+    }
+    unlink_removed();  // P8
+    plan_.report.set_aside = aside_.folder().string();
+    plan_.report.bytes_set_aside = aside_.bytes();
+  }
+
+ private:
+  void keep_originals() {
+    if (plan_.identity) aside_.keep(core_.layout().identity());
+    for (const JournalMend& mend : plan_.journals) aside_.keep(mend.problem.path);
+    for (const PackRepair& repair : plan_.packs) {
+      if (repair.file) aside_.keep(repair.file->path);
+    }
+    std::string text;
+    for (const RepairStep& step : plan_.report.steps) {
+      text += fmt::format("{}: {}\n  {}\n", to_string(step.action), step.path, step.message);
+    }
+    aside_.note("repair.txt", text);
+  }
+
+  // Left by a repair or a rewrite of these packs that was killed: the names are wanted.
+  void remove_dead_temporaries() {
+    const StoreLock lock = core_.lock();
+    for (const PackRepair& repair : plan_.packs) {
+      if (!repair.rewrite) continue;
+      for (const ScannedPack& pack : list_run(fs_, core_.layout(), repair.directory).packs) {
+        if (pack.name.state != PackState::temporary || pack.name.uuid != repair.uuid) continue;
+        if (!is_held(fs_, pack.path)) fs_.remove(pack.path);
+      }
+    }
+  }
+
+  void write_new_packs() {
+    remove_dead_temporaries();
+    for (const PackRepair& repair : plan_.packs) {
+      NewPacks made;
+      if (repair.rewrite) {
+        made.rewritten =
+            write_pack(core_, repair.directory, repair.header, repair.chunks, repair.manifest);
+      }
+      if (repair.salvaged_manifest) made.salvaged = write_salvaged(repair);
+      made_.push_back(std::move(made));
+    }
+  }
+
+  NewPack write_salvaged(const PackRepair& repair) {
+    format::PackHeader header;
+    header.may_use = format::known_features;
+    format::Manifest manifest = *repair.salvaged_manifest;
+    manifest.checkpoint = manifest_facts(repair.salvaged_record);
+    return write_pack(core_, repair.directory, header, {}, manifest);
+  }
+
+  // P4. Pruned, rewritten, or repaired by somebody else meanwhile.
+  void check_unchanged() {
+    for (const PackRepair& repair : plan_.packs) {
+      const bool same = repair.file
+                            ? same_file(fs_.status(repair.file->path), repair.seen)
+                            : !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
+      if (same) continue;
+      throw Error(ErrorCode::locked,
+                  fmt::format("{}: the file was changed by another process while its repair was "
+                              "prepared; nothing was changed; repair again",
+                              repair.file ? repair.file->path.string() : repair.uuid.hex()));
+    }
+    for (const JournalMend& mend : plan_.journals) {
+      const RunDirectory run = list_run(fs_, core_.layout(), mend.directory);
+      if (!run_is_held(fs_, run.path, run.names)) continue;
+      throw Error(ErrorCode::locked,
+                  fmt::format("{}: a process has begun to train this run; nothing was changed; "
+                              "repair again when it has ended",
+                              mend.problem.path));
+    }
+  }
+
+  bool changes_names() const { return !plan_.packs.empty() || !plan_.journals.empty(); }
+
+  void write_identity() {
+    if (!plan_.identity) return;
+    const auto bytes = format::encode_store_identity(plan_.identity->identity);
+    write_durably(fs_, core_.layout().identity(), true,
+                  [&](FileAppender& file) { file.append(bytes); });
+  }
+
+  void mend_journals() {
+    for (const JournalMend& mend : plan_.journals) {
+      const MendedJournal mended = mend_journal(fs_, mend.problem, mend.run);
+      write_durably(fs_, mend.problem.path, true,
+                    [&](FileAppender& file) { file.append(mended.bytes); });
+    }
+  }
+
+  std::filesystem::path path_in_run(const PackRepair& repair, const std::string& name) const {
+    return core_.layout().run(repair.directory) / name;
+  }
+
+  void rename_synced(const std::filesystem::path& from, const std::filesystem::path& to,
+                     bool replace) {
+    fs_.rename(from, to, replace);
+    fs_.sync_directory(to.parent_path());
+  }
+
+  // P6. A pack whose place stays; or one that had no file, which holds chunks for others.
+  void replace_mended() {
+    for (std::size_t i = 0; i < plan_.packs.size(); ++i) {
+      const PackRepair& repair = plan_.packs[i];
+      if (!repair.rewrite || repair.retire) continue;
+      Registration& made = *made_[i].rewritten.file;
+      if (repair.file) {
+        rename_synced(made.path(), repair.file->path, true);
+      } else {
+        const ScannedPack none{{PackState::retired, repair.uuid, number_, 0, 0, number_}, {}};
+        rename_synced(made.path(), path_in_run(repair, name_in(none, PackState::retired, number_)),
+                      false);
+      }
+      made.committed();
+    }
+  }
+
+  void commit_salvaged(StoreLock& lock) {
+    for (std::size_t i = 0; i < plan_.packs.size(); ++i) {
+      PackRepair& repair = plan_.packs[i];
+      if (!repair.salvaged_manifest) continue;
+      Registration& made = *made_[i].salvaged.file;
+      CheckpointRecord& record = repair.salvaged_record;
+      number_ = lock.begin(all_runs);
+      record.id = made.uuid();
+      record.commit = number_;
+      rename_synced(made.path(), path_in_run(repair, live_name(record)), false);
+      made.committed();
+      plan_.report.steps[repair.step].salvaged = record.id.hex();
+      const OpenPack open = open_pack(fs_, path_in_run(repair, live_name(record)));
+      record = describe(open, format::read_manifest(*open.source, open.directory), record.commit);
+    }
+  }
+
+  // The old name first: in no moment a live name stands for a pack without a manifest.
+  void retire() {
+    for (std::size_t i = 0; i < plan_.packs.size(); ++i) {
+      const PackRepair& repair = plan_.packs[i];
+      if (!repair.retire) continue;
+      const auto retired = path_in_run(repair, name_in(*repair.file, PackState::retired, number_));
+      rename_synced(repair.file->path, retired, false);
+      if (!repair.rewrite) continue;
+      rename_synced(made_[i].rewritten.file->path(), retired, true);
+      made_[i].rewritten.file->committed();
+    }
+  }
+
+  void remove_unusable() {
+    for (const PackRepair& repair : plan_.packs) {
+      if (!repair.remove) continue;
+      auto from = repair.file->path;
+      if (repair.file->name.state == PackState::live) {
+        from = path_in_run(repair, name_in(*repair.file, PackState::retired, number_));
+        rename_synced(repair.file->path, from, false);
+      }
+      const auto dead = path_in_run(repair, name_in(*repair.file, PackState::dead));
+      rename_synced(from, dead, false);
+      removed_.push_back(dead);
+    }
+  }
+
+  void update_index(StoreLock& lock, bool trusted) {
+    const bool none = core_.index_state() == StoreCore::IndexState::none;
+    if (!none && (plan_.rebuild_index || (changes_names() && !trusted))) {
+      core_.rebuild(lock);
+      return;
+    }
+    if (!changes_names() && plan_.forgotten.empty()) return;
+    if (!changes_names()) lock.begin(all_runs);
+    core_.finish_commit(lock, trusted, [&](IndexUpdate& update) {
+      for (const Uuid& id : plan_.forgotten) forget(update, id);
+      for (std::size_t i = 0; i < plan_.packs.size(); ++i) put(update, plan_.packs[i], made_[i]);
+      for (const JournalMend& mend : plan_.journals) put_run(update, mend);
+    });
+  }
+
+  static void forget(IndexUpdate& update, const Uuid& id) {
+    update.erase_checkpoint(id);
+    update.erase_chunks(std::span(&id, 1));
+  }
+
+  struct NewPacks {
+    NewPack rewritten, salvaged;
+  };
+
+  void put(IndexUpdate& update, const PackRepair& repair, const NewPacks& made) {
+    const bool repeated = repair.remove && !is_known_place(repair);
+    if (!repeated) forget(update, repair.uuid);
+    if (repair.record) {
+      CheckpointRecord record = *repair.record;
+      record.file_size = made.rewritten.directory.file_size;
+      update.put_checkpoint(record);
+      update.put_chunks(chunk_rows(made.rewritten.directory));
+    }
+    if (repair.salvaged_manifest) update.put_checkpoint(repair.salvaged_record);
+  }
+
+  // Whether the removed file was the pack's only one.
+  bool is_known_place(const PackRepair& repair) const {
+    return !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
+  }
+
+  void put_run(IndexUpdate& update, const JournalMend& mend) {
+    const auto run = read_run(fs_, list_run(fs_, core_.layout(), mend.directory));
+    if (run) update.put_run(*run);
+  }
+
+  void unlink_removed() {
+    for (const auto& path : removed_) fs_.remove(path);
+  }
+
+  StoreCore& core_;
+  FileSystem& fs_;
+  RepairPlan& plan_;
+  SetAside aside_;
+  std::vector<NewPacks> made_;
+  std::vector<std::filesystem::path> removed_;
+  std::uint64_t number_ = 0;
+};
+
+}  // namespace
+
+void carry_out(StoreCore& core, RepairPlan& plan) { Carrier(core, plan).run(); }
+
+}  // namespace ckp

@@ -1,0 +1,131 @@
+// Repairing a store: its file STORE first, for without it nothing else has a name.
+#include "ckp/repair.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "check/carry_out.h"
+#include "check/repair_plan.h"
+#include "ckp/error.h"
+#include "io/host.h"
+#include "retention/prune.h"
+
+namespace ckp {
+namespace {
+
+std::vector<std::byte> read_start(FileSystem& fs, const std::filesystem::path& path,
+                                  std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  bytes.resize(fs.open(path, OpenMode::read)->read_at(0, bytes));
+  return bytes;
+}
+
+// The uuid is in the state block, too. When that is lost as well the store gets a new one: all that
+// goes by it is whose the index is, and that is made anew.
+Uuid remembered_uuid(FileSystem& fs, const StoreLayout& layout) {
+  if (fs.status(layout.lock())) {
+    const auto bytes = read_start(fs, layout.lock(), format::StateBlock::size);
+    if (const auto block = format::decode_state_block(bytes)) return block->store;
+  }
+  return random_uuid();
+}
+
+// `problem` is empty when the file is as it should be.
+NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
+  NewIdentity found;
+  try {
+    if (fs.status(layout.identity())) {
+      // One byte more than it has, so that a longer file is seen.
+      found.identity = format::decode_store_identity(
+          read_start(fs, layout.identity(), format::StoreIdentity::size + 1));
+      return found;
+    }
+    found.problem = fmt::format("{}: the file is missing", layout.identity().string());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt) throw;
+    found.problem = fmt::format("{}: {}", layout.identity().string(), error.what());
+  }
+  found.identity.uuid = remembered_uuid(fs, layout);
+  found.identity.created_ns = clock.now_ns();
+  return found;
+}
+
+struct Prepared {
+  std::unique_ptr<StoreCore> core;
+  RepairPlan plan;
+};
+
+Prepared prepare(const std::filesystem::path& path, const RepairOptions& options,
+                 const StoreOptions& store) {
+  FileSystem& fs = *store.file_system;
+  const StoreLayout layout{path};
+  if (!can_repair(path, fs)) {
+    throw Error(ErrorCode::not_found,
+                fmt::format("{}: neither a store nor what is left of one", path.string()));
+  }
+  const NewIdentity found = find_identity(fs, layout, *store.clock);
+  Prepared prepared;
+  prepared.core = std::make_unique<StoreCore>(path, store, found.identity);
+  prepared.core->check_writable();
+  prepared.plan = make_repair_plan(*prepared.core, options,
+                                   found.problem.empty() ? std::nullopt : std::optional(found));
+  return prepared;
+}
+
+}  // namespace
+
+std::string_view to_string(RepairAction action) {
+  switch (action) {
+    case RepairAction::rewrite_identity:
+      return "rewrite_identity";
+    case RepairAction::rebuild_index:
+      return "rebuild_index";
+    case RepairAction::mend_journal:
+      return "mend_journal";
+    case RepairAction::mend_pack:
+      return "mend_pack";
+    case RepairAction::salvage:
+      return "salvage";
+    case RepairAction::keep_chunks:
+      return "keep_chunks";
+    case RepairAction::forget:
+      return "forget";
+    case RepairAction::set_aside:
+      return "set_aside";
+    case RepairAction::leave:
+      return "leave";
+  }
+  return "unknown";
+}
+
+bool RepairReport::restores_all() const {
+  return std::all_of(steps.begin(), steps.end(),
+                     [](const RepairStep& step) { return step.restores; });
+}
+
+bool can_repair(const std::filesystem::path& path, FileSystem& fs) {
+  const StoreLayout layout{path};
+  if (fs.status(layout.identity())) return true;
+  const auto runs = fs.status(layout.runs());
+  return runs && runs->is_directory && fs.status(layout.lock());
+}
+
+RepairReport plan_repair(const std::filesystem::path& path, const RepairOptions& options,
+                         const StoreOptions& store) {
+  return prepare(path, options, store).plan.report;
+}
+
+RepairReport repair(const std::filesystem::path& path, const RepairOptions& options,
+                    const StoreOptions& store) {
+  Prepared prepared = prepare(path, options, store);  // P1
+  RepairPlan& plan = prepared.plan;
+  if (!plan.report.complete || plan.nothing_to_do()) return plan.report;
+  PruneOptions deleting;
+  deleting.exclusive = options.exclusive;
+  if (!plan.packs.empty()) check_may_delete(*prepared.core, deleting);
+  carry_out(*prepared.core, plan);
+  return plan.report;
+}
+
+}  // namespace ckp

@@ -1,0 +1,63 @@
+// What a repair will do, decided before anything is touched.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "check/index_check.h"
+#include "check/journal_check.h"
+#include "check/survey.h"
+#include "ckp/repair.h"
+
+namespace ckp {
+
+// One pack's file. What it becomes: a new file (`rewrite`), which keeps the old one's place, or a
+// retired one (`retire`), or nothing (`remove`). Before that, what can be saved of its checkpoint.
+struct PackRepair {
+  std::size_t step = 0;             // in the report
+  std::optional<ScannedPack> file;  // nothing: there is none
+  std::optional<FileStatus> seen;   // of that file when the plan was made
+  std::string directory;            // of the run, below runs/
+  Uuid uuid;
+  bool rewrite = false, retire = false, remove = false;
+  // Of the new file.
+  format::PackHeader header;
+  std::map<std::uint32_t, ChunkSource> chunks;
+  std::optional<format::Manifest> manifest;
+  // What the index shall say about the new file; nothing when it is retired.
+  std::optional<CheckpointRecord> record;
+  // A new checkpoint; its manifest's `checkpoint` is made from the record when it is written.
+  std::optional<format::Manifest> salvaged_manifest;
+  CheckpointRecord salvaged_record;
+};
+
+struct JournalMend {
+  std::size_t step = 0;
+  JournalProblem problem;
+  std::string directory;  // of the run, below runs/
+  Uuid run;
+};
+
+// A file STORE in place of a damaged one.
+struct NewIdentity {
+  format::StoreIdentity identity;
+  std::string problem;
+};
+
+struct RepairPlan {
+  RepairReport report;
+  std::optional<NewIdentity> identity;
+  std::vector<PackRepair> packs;
+  std::vector<JournalMend> journals;
+  std::vector<Uuid> forgotten;  // checkpoints without a file
+  bool rebuild_index = false;
+  bool nothing_to_do() const { return report.steps.empty(); }
+};
+
+// `identity`: when the file STORE is damaged.
+RepairPlan make_repair_plan(StoreCore& core, const RepairOptions& options,
+                            std::optional<NewIdentity> identity);
+
+}  // namespace ckp

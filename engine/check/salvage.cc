@@ -1,0 +1,78 @@
+#include "check/salvage.h"
+
+#include <algorithm>
+#include <map>
+
+namespace ckp {
+namespace {
+
+using format::Manifest;
+
+// Copies tensors with their storages and references, each once, under new numbers.
+class Salvager {
+ public:
+  Salvager(const Manifest& from, const Uuid& own_pack, const std::set<format::ChunkAddress>& lost)
+      : from_(from), own_pack_(own_pack), lost_(lost) {}
+
+  Salvage run() {
+    result_.manifest.checkpoint = from_.checkpoint;
+    result_.manifest.values = from_.values;
+    for (const format::TensorEntry& tensor : from_.tensors) {
+      if (is_whole(tensor.storage)) {
+        result_.manifest.tensors.push_back(tensor);
+        result_.manifest.tensors.back().storage = storage(tensor.storage);
+      } else {
+        result_.missing.push_back(tensor.name);
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  format::ChunkReference full(std::uint32_t reference) const {
+    format::ChunkReference result = from_.references[reference];
+    if (result.address.pack.is_nil()) result.address.pack = own_pack_;
+    return result;
+  }
+
+  bool is_whole(std::uint32_t storage) const {
+    const auto& pieces = from_.storages[storage].pieces;
+    return std::none_of(pieces.begin(), pieces.end(), [&](const format::StoragePiece& piece) {
+      return lost_.contains(full(piece.reference).address);
+    });
+  }
+
+  std::uint32_t storage(std::uint32_t number) {
+    auto& storages = result_.manifest.storages;
+    const auto [at, is_new] =
+        storages_.try_emplace(number, static_cast<std::uint32_t>(storages.size()));
+    if (!is_new) return at->second;
+    format::StorageEntry entry = from_.storages[number];
+    for (format::StoragePiece& piece : entry.pieces) piece.reference = reference(piece.reference);
+    storages.push_back(std::move(entry));
+    return at->second;
+  }
+
+  std::uint32_t reference(std::uint32_t number) {
+    auto& references = result_.manifest.references;
+    const auto [at, is_new] =
+        references_.try_emplace(number, static_cast<std::uint32_t>(references.size()));
+    if (is_new) references.push_back(full(number));
+    return at->second;
+  }
+
+  const Manifest& from_;
+  const Uuid& own_pack_;
+  const std::set<format::ChunkAddress>& lost_;
+  std::map<std::uint32_t, std::uint32_t> storages_, references_;  // old number -> new
+  Salvage result_;
+};
+
+}  // namespace
+
+Salvage salvage(const Manifest& manifest, const Uuid& own_pack,
+                const std::set<format::ChunkAddress>& lost) {
+  return Salvager(manifest, own_pack, lost).run();
+}
+
+}  // namespace ckp
