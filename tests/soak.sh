@@ -27,7 +27,7 @@ cmake --build --preset release
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-programs=(crash faults faults_allocation kill damage)
+programs=(model crash faults faults_allocation kill damage)
 fuzz_seconds=20
 if [ "$seconds" -gt 0 ]; then
   export CKP_TEST_EFFORT=${CKP_TEST_EFFORT:-4}

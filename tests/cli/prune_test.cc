@@ -112,6 +112,33 @@ TEST_F(PruneCommandTest, TheDryRunIsExact) {
   EXPECT_EQ(ckptool({"digest", "store", "cnn@3"}).code, 0);
 }
 
+// The first checkpoint's file holds the embedding, which never changes.
+TEST_F(PruneCommandTest, FilesThatAreNeededInPartAreRewritten) {
+  const std::vector<std::string> rules{"prune", "store", "--keep-last", "1"};
+  std::vector<std::string> rehearsal = rules;
+  rehearsal.emplace_back("--dry-run");
+  const Result planned = ckptool(rehearsal);
+  EXPECT_NE(planned.out.find("would rewrite 1 file that kept checkpoints need in part"),
+            std::string::npos)
+      << planned;
+  rehearsal.emplace_back("--json");
+  const nlohmann::json rewrite = ckptool(rehearsal).json()["rewrites"].at(0);
+  EXPECT_EQ(rewrite["pack"], saved_.front().id.hex());
+  EXPECT_EQ(rewrite["run"], "cnn");
+  EXPECT_LT(rewrite["bytes_after"], rewrite["bytes_before"]);
+
+  const std::uint64_t before = bytes_on_disk();
+  const Result done = ckptool(rules);
+  EXPECT_EQ(done.code, 0) << done;
+  EXPECT_NE(done.out.find("rewrote 1 file"), std::string::npos) << done;
+  std::string freed = planned.out.substr(planned.out.find("would free ") + 11);
+  freed = freed.substr(0, freed.find('\n'));
+  EXPECT_NE(done.out.find("freed " + freed), std::string::npos) << done;
+  EXPECT_GT(before, bytes_on_disk());
+  EXPECT_EQ(ckptool({"verify", "store", "--full"}).code, 0);
+  EXPECT_EQ(ckptool({"digest", "store", "cnn@6"}).code, 0);
+}
+
 TEST_F(PruneCommandTest, EveryCheckpointGetsADecisionWithItsReason) {
   const Result text =
       ckptool({"prune", "store", "cnn", "--keep-last", "1", "--keep-every", "2e", "-n"});

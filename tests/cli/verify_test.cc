@@ -48,7 +48,8 @@ TEST_F(VerifyCommandTest, AFlippedByteIsNamedWithRunEpochTensorChunkAndFile) {
   for (const std::string& word :
        {pack.filename().string(), std::string("run cnn"), std::string("epoch 2"),
         std::string("step 20"), std::string("tensor model/"), std::string("chunk "),
-        std::string("offset "), "ckptool rm store cnn@" + saved_[1].id.short_hex()}) {
+        std::string("offset "), std::string("hits 1 checkpoint"),
+        std::string("next: ckptool repair store --dry-run")}) {
     EXPECT_TRUE(contains(text.out, word)) << word << text;
   }
   const Result json = ckptool({"verify", "store", "--full", "--json"});
@@ -60,17 +61,7 @@ TEST_F(VerifyCommandTest, AFlippedByteIsNamedWithRunEpochTensorChunkAndFile) {
   EXPECT_EQ(finding["run"], "cnn");
   EXPECT_EQ(finding["epoch"], 2);
   EXPECT_EQ(finding["checkpoint"], saved_[1].id.hex());
-  EXPECT_TRUE(contains(finding["next"].get<std::string>(), "ckptool rm store cnn@")) << json;
-}
-
-TEST_F(VerifyCommandTest, TheNextCommandThatItNamesWorks) {
-  flip_byte(pack_of(2), 40'000);
-  ASSERT_EQ(ckptool({"verify", "store"}).code, 4);
-  const std::string address = "cnn@" + saved_[2].id.hex();
-  const Result removed = ckptool({"rm", "store", address, "--yes"});
-  EXPECT_EQ(removed.code, 0) << removed;
-  const Result after = ckptool({"verify", "store"});
-  EXPECT_EQ(after.code, 0) << after;
+  EXPECT_EQ(finding["next"], "ckptool repair store --dry-run") << json;
 }
 
 TEST_F(VerifyCommandTest, ATruncatedPackIsDamage) {
@@ -100,6 +91,47 @@ TEST_F(VerifyCommandTest, OneFileByItself) {
   EXPECT_TRUE(contains(damaged.out, "one.ckp")) << damaged;
   EXPECT_TRUE(contains(damaged.out, "put back a copy")) << damaged;
   expect_error({"verify", "absent.ckp"}, 1, "not_found", {"absent.ckp"});
+}
+
+TEST_F(VerifyCommandTest, AShareIsCheckedAndTheSeedIsPrinted) {
+  const std::uint64_t all = ckptool({"verify", "store", "--json"}).json()["chunks"];
+  std::uint64_t seen = 0;
+  for (const std::string seed : {"7", "8"}) {
+    const Result text = ckptool({"verify", "store", "--subset", "50%", "--seed", seed});
+    EXPECT_EQ(text.code, 0) << text;
+    EXPECT_TRUE(contains(text.out, "50 % of the chunks, seed " + seed)) << text;
+    const Result json = ckptool({"verify", "store", "--subset", "0.5", "--seed", seed, "--json"});
+    EXPECT_EQ(json.json()["seed"], std::stoi(seed));
+    seen += json.json()["chunks"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(seen, all);
+  EXPECT_TRUE(contains(ckptool({"verify", "store", "--subset", "10%"}).out, ", seed "));
+  expect_error({"verify", "store", "--subset", "0"}, 2, "usage", {"--subset 0", "10%"});
+  expect_error({"verify", "store", "--subset", "half"}, 2, "usage", {"--subset half"});
+  expect_error({"verify", "store", "--seed", "1"}, 2, "usage", {"--subset"});
+  expect_error({"verify", "store", "--subset", "1%", "--seed", "x"}, 2, "usage", {"--seed x"});
+}
+
+TEST_F(VerifyCommandTest, ALimitedTimeThatIsEnoughChangesNothing) {
+  const Result text = ckptool({"verify", "store", "--max-duration", "10m"});
+  EXPECT_EQ(text.code, 0) << text;
+  EXPECT_EQ(ckptool({"verify", "store", "--max-duration", "10m", "--json"}).json()["timed_out"],
+            false);
+  expect_error({"verify", "store", "--max-duration", "soon"}, 2, "invalid_argument", {"soon"});
+}
+
+TEST_F(VerifyCommandTest, ANewerFileIsNamedAndNotCalledDamaged) {
+  fs::copy(fs::path(CKP_SOURCE_DIR) / "tests/golden/v1/newer-version.ckp", pack_of(2),
+           fs::copy_options::overwrite_existing);
+  const Result text = ckptool({"verify", "store"});
+  EXPECT_EQ(text.code, 12) << text;
+  EXPECT_TRUE(contains(text.out, "not checked: ")) << text;
+  EXPECT_TRUE(contains(text.out, "no damage found")) << text;
+}
+
+TEST_F(VerifyCommandTest, ADamagedStoreFileNamesTheNextCommand) {
+  flip_byte(store() / "STORE", 45);
+  expect_error({"verify", "store"}, 4, "corrupt", {"STORE", "ckptool repair store --dry-run"});
 }
 
 TEST_F(VerifyCommandTest, InterruptedItSaysThatItIsNotComplete) {

@@ -133,6 +133,17 @@ TEST_F(Deciding, EveryEpochsAndSteps) {
                                   {"newest resumable", "every 3 epochs", "every 200 steps"}}));
 }
 
+// Saves by steps may leave dozens of checkpoints in one epoch.
+TEST_F(Deciding, EveryEpochsKeepsTheLastFiniteSaveOfAnEpoch) {
+  for (auto& one : all_) one.epoch = one.epoch <= 4 ? 3 : 4;
+  all_[3].nonfinite = true;
+  EXPECT_EQ(
+      decide({.every_epochs = 3}),
+      (std::vector<Reasons>{none, none, {"every 3 epochs"}, none, none, {"newest resumable"}}));
+  for (std::size_t n : {0u, 1u, 2u}) all_[n].nonfinite = true;
+  EXPECT_EQ(decide({.every_epochs = 3})[3], Reasons{"every 3 epochs"});  // better than none
+}
+
 TEST_F(Deciding, WithinCountsTheFutureAsYoung) {
   all_[0].created_ns = 5'000;
   constexpr std::int64_t second = 1'000'000'000;
@@ -202,7 +213,15 @@ bool naive_keep(const KeepPolicy& policy, const test::History& history, const Ch
                        [&](const auto& x) { return x.id == other.id; });
   };
   if (!on_line(one)) return false;
-  if (policy.every_epochs > 0 && one.epoch % policy.every_epochs == 0) return true;
+  if (policy.every_epochs > 0 && one.epoch % policy.every_epochs == 0) {
+    const bool stands_for_its_epoch =
+        std::none_of(history.line.begin(), history.line.end(), [&](const auto& other) {
+          if (other.epoch != one.epoch || other.id == one.id) return false;
+          if (other.nonfinite != one.nonfinite) return one.nonfinite;
+          return other.commit > one.commit;
+        });
+    if (stands_for_its_epoch) return true;
+  }
   if (policy.every_steps > 0 && one.step % policy.every_steps == 0) return true;
   if (one.nonfinite) return false;
   std::size_t newer = 0;

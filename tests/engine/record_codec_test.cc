@@ -179,5 +179,12 @@ TEST(RecordCodec, ValuesOutOfRangeAreDamage) {
                [] { (void)run_from_value("x"); });
 }
 
+// Facts about a checkpoint that is not named say nothing.
+TEST(RecordCodec, WhatBelongsToAnAbsentCheckpointIsIgnored) {
+  const Attempt attempt = attempt_from_payload(
+      Value::Map{{"number", 2}, {"continued_attempt", 1}, {"continued_commit", 7}});
+  EXPECT_EQ(attempt, (Attempt{.number = 2}));
+}
+
 }  // namespace
 }  // namespace ckp

@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "ckp/query.h"
-#include "hooked_file_system.h"
+#include "support/hooked_file_system.h"
 #include "store_fixture.h"
 #include "support/faulty_file_system.h"
 

@@ -1,9 +1,8 @@
-// A store in a temporary directory, and small states to save into it.
+// A store in a temporary directory, and saves of small states into it.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,49 +12,15 @@
 #include "ckp/error.h"
 #include "ckp/store.h"
 #include "support/expect_error.h"
+#include "support/small_state.h"
 #include "support/temporary_directory.h"
 
 namespace ckp::test {
 
-// A model of one large and one small tensor, whose bytes depend on `version`.
-class SmallState {
- public:
-  explicit SmallState(int version, std::size_t large = 70'000) : large_(large), small_(10) {
-    for (std::size_t i = 0; i < large_.size(); ++i) {
-      large_[i] = std::sin(static_cast<float>(i) * 0.37f + static_cast<float>(version));
-    }
-    for (std::size_t i = 0; i < small_.size(); ++i) small_[i] = static_cast<float>(version) + 0.5f;
-  }
-  void poison() { large_[3] = std::nanf(""); }
-  StateDict dict() const {
-    StateDict state;
-    state.add(
-        "model/large",
-        contiguous_view(DType::float32, {static_cast<std::int64_t>(large_.size())}, large_.data()));
-    state.add("model/small", contiguous_view(DType::float32, {10}, small_.data()));
-    state.set("progress/note", "plain value");
-    return state;
-  }
-  // Whether the checkpoint holds exactly this.
-  bool is_in(const Checkpoint& checkpoint) const {
-    std::vector<float> large(large_.size()), small(small_.size());
-    const std::vector<TensorTarget> targets = {
-        {"model/large",
-         DType::float32,
-         {static_cast<std::int64_t>(large.size())},
-         {1},
-         large.data()},
-        {"model/small", DType::float32, {10}, {1}, small.data()}};
-    checkpoint.load(targets);
-    return large == large_ && small == small_;
-  }
-
- private:
-  std::vector<float> large_, small_;
-};
-
 class StoreTest : public ::testing::Test {
  protected:
+  explicit StoreTest(const std::filesystem::path& parent = std::filesystem::temp_directory_path())
+      : directory_(parent) {}
   std::filesystem::path path() const { return directory_ / "store"; }
   static RunOptions run_options(const std::string& name) {
     RunOptions options;

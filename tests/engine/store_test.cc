@@ -4,7 +4,7 @@
 
 #include "ckp/query.h"
 #include "ckp/save.h"
-#include "hooked_file_system.h"
+#include "support/hooked_file_system.h"
 #include "store_fixture.h"
 
 namespace ckp {

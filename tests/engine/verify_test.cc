@@ -7,6 +7,7 @@
 #include "ckp/save.h"
 #include "sample_states.h"
 #include "store_fixture.h"
+#include "support/memory_directory.h"
 
 namespace ckp {
 namespace {
@@ -16,7 +17,10 @@ using test::SmallState;
 using test::StoreTest;
 using test::write_bytes;
 
-class VerifyTest : public StoreTest {};
+class VerifyTest : public StoreTest {
+ protected:
+  VerifyTest() : StoreTest(test::memory_directory()) {}
+};
 
 bool names(const VerifyReport& report, const std::string& text) {
   return std::any_of(report.findings.begin(), report.findings.end(), [&](const Finding& finding) {

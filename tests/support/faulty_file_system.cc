@@ -17,6 +17,7 @@ class FaultyFileSystem::State {
     const std::lock_guard lock(mutex_);
     fault_ = std::move(fault);
     operations_ = failures_ = 0;
+    first_failure_.clear();
   }
 
   // Logs and counts an operation; the error when it must fail.
@@ -28,7 +29,7 @@ class FaultyFileSystem::State {
     const bool fails =
         fault_.at != 0 && (fault_.forever ? operations_ >= fault_.at : operations_ == fault_.at);
     if (!fails) return std::nullopt;
-    ++failures_;
+    if (++failures_ == 1) first_failure_ = operation;
     return Error(fault_.code, "injected fault " + std::to_string(operations_) + ": " + operation);
   }
   void check(const std::string& operation) {
@@ -50,6 +51,7 @@ class FaultyFileSystem::State {
 
   std::uint64_t operations_ = 0;
   std::uint64_t failures_ = 0;
+  std::string first_failure_;
   std::vector<std::string> log_;
 
  private:
@@ -150,6 +152,9 @@ std::uint64_t FaultyFileSystem::operations() const {
 }
 std::uint64_t FaultyFileSystem::failures() const {
   return state_->locked([](const State& state) { return state.failures_; });
+}
+std::string FaultyFileSystem::first_failure() const {
+  return state_->locked([](const State& state) { return state.first_failure_; });
 }
 std::vector<std::string> FaultyFileSystem::log() const {
   return state_->locked([](const State& state) { return state.log_; });

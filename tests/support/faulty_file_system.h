@@ -43,6 +43,7 @@ class FaultyFileSystem final : public FileSystem {
   // Operations counted since plan(), and how many of them failed.
   std::uint64_t operations() const;
   std::uint64_t failures() const;
+  std::string first_failure() const;  // its log entry; empty: none
   std::vector<std::string> log() const;
   void clear_log();
 

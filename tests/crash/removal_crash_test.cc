@@ -1,0 +1,82 @@
+// Crashes while checkpoints and runs are taken away and their files collected.
+#include "crash_fixture.h"
+
+namespace ckp {
+namespace {
+
+class RemovalCrashTest : public CrashTest {
+ protected:
+  // Two runs; every checkpoint but the first shares chunks with it.
+  void make_two_runs() {
+    record();
+    Store store = create_store();
+    ckp::Run cnn = create_run(store, "cnn");
+    ckp::Run mlp = create_run(store, "mlp");
+    for (int version = 1; version <= 3; ++version) {
+      save(cnn, version);
+      save(mlp, version);
+    }
+  }
+};
+
+TEST_F(RemovalCrashTest, RemoveACheckpoint) {
+  make_two_runs();
+  Store store = open_store();
+  const std::size_t first = now();
+  remove(store, "mlp", {2});     // nobody needs it
+  remove(store, "cnn", {1});     // everybody does
+  remove(store, "mlp", {1, 3});  // several in one go
+  explore("remove a checkpoint", {.first = first, .states_per_position = 60});
+}
+
+TEST_F(RemovalCrashTest, RemoveWhatOthersReferTo) {
+  make_two_runs();
+  Store store = open_store();
+  remove(store, "mlp", {2, 3});
+  const std::size_t first = now();
+  remove(store, "cnn", {1, 2, 3});  // the first holds chunks of what is left of the other run
+  remove(store, "mlp", {1});        // and with it the last need of them goes
+  explore("remove what others refer to", {.first = first, .states_per_position = 60});
+}
+
+TEST_F(RemovalCrashTest, RemoveARun) {
+  make_two_runs();
+  Store store = open_store();
+  const std::size_t first = now();
+  remove_run(store, "cnn");  // its first checkpoint's file stays: the other run needs it
+  remove_run(store, "mlp");
+  explore("remove a run", {.first = first, .states_per_position = 60});
+}
+
+TEST_F(RemovalCrashTest, Prune) {
+  make_two_runs();
+  Store store = open_store();
+  const std::size_t first = now();
+  prune(store, 2);
+  prune(store, 1);
+  explore("prune and collect", {.first = first, .states_per_position = 60});
+}
+
+// A file that is only kept for some of its chunks is replaced by a smaller one, time and again:
+// the first checkpoint's is needed by three others, then by ever fewer.
+TEST_F(RemovalCrashTest, RewriteOfAHalfDeadPack) {
+  record();
+  Store store = create_store();
+  ckp::Run cnn = create_run(store, "cnn");
+  ckp::Run mlp = create_run(store, "mlp");
+  save(cnn, 1);
+  save(mlp, 1);  // shares all of it
+  save(cnn, 2);
+  save(mlp, 2);
+  const std::size_t first = now();
+  const PruneOptions eager{.waste_threshold = 0.01};
+  std::size_t rewrites = 0;
+  rewrites += prune(store, 1, eager).rewrites.size();
+  save(mlp, 3);
+  rewrites += prune(store, 1, eager).rewrites.size();
+  EXPECT_GT(rewrites, 0u);
+  explore("rewrite of a half-dead pack", {.first = first, .states_per_position = 60});
+}
+
+}  // namespace
+}  // namespace ckp

@@ -1,0 +1,77 @@
+// A small store with a known content, and the question whether what it says is true.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ckp/store.h"
+
+namespace ckp::test {
+
+// A checkpoint as it was saved.
+struct SavedCheckpoint {
+  CheckpointRecord record;
+  std::map<std::string, std::vector<std::byte>> tensors;  // elements by name
+};
+
+struct SavedRun {
+  Uuid id;
+  std::string name;
+  std::vector<SavedCheckpoint> line;  // oldest first; all are resumable
+};
+
+// Two runs and three checkpoints: "first" has two attempts with one each, "second" has one; all
+// share a chunk. Every tensor has few stored bytes, so that most bytes of a pack are structure.
+// `salt` makes another store of the same shape.
+class SampleStore {
+ public:
+  explicit SampleStore(const std::filesystem::path& path, int salt = 0);
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<SavedRun>& runs() const { return runs_; }
+  // The store's files: STORE, lock, journals and packs. Neither the reserve nor the index.
+  std::vector<std::filesystem::path> files() const;
+  std::vector<std::filesystem::path> packs() const;
+  std::vector<std::filesystem::path> journals() const;
+  std::filesystem::path pack_of(const CheckpointRecord& checkpoint) const;
+  // The checkpoint whose own pack this is.
+  const SavedCheckpoint* saved_in(const std::filesystem::path& pack) const;
+
+ private:
+  std::filesystem::path path_;
+  std::vector<SavedRun> runs_;
+};
+
+struct LookOptions {
+  bool rebuild = false;      // make the index anew first, as after its loss
+  bool lists = true;         // also ask for runs and checkpoints
+  bool resume = true;        // also resume every run, which writes
+  std::set<Uuid> only = {};  // checkpoints to load; empty: all
+};
+
+// What a store with damage said about itself.
+struct Answers {
+  // Lies: bytes that were never saved, a checkpoint that never was, a resume from another than the
+  // newest one that loads. Must stay empty.
+  std::vector<std::string> wrong;
+  // Errors, as their messages.
+  std::vector<std::string> refused;
+  std::set<Uuid> loaded;  // checkpoints that came back bit by bit
+  std::optional<VerifyReport> report;
+
+  // Whether verify said something about this file: as damage, or (where noted) as a note.
+  bool finds(const std::filesystem::path& file) const;
+  bool notes(const std::filesystem::path& file) const;
+};
+
+// Opens the store through `fs` and asks everything there is to ask; verify always.
+Answers look(const SampleStore& truth, std::shared_ptr<FileSystem> fs,
+             const LookOptions& options = {});
+// The same of a store that is open already.
+Answers look(const SampleStore& truth, FileSystem& fs, Store& store, const LookOptions& options);
+
+}  // namespace ckp::test

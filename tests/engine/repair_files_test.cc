@@ -1,0 +1,197 @@
+// Repair of everything besides packs: STORE, the lock file, journals, the index.
+#include <fstream>
+
+#include "index/index.h"
+#include "repair_fixture.h"
+
+namespace ckp {
+namespace {
+
+using test::expect_error;
+using test::read_bytes;
+using test::RepairTest;
+using test::write_bytes;
+
+class RepairFilesTest : public RepairTest {
+ protected:
+  RepairReport expect_one(RepairAction action, const std::vector<std::filesystem::path>& damaged) {
+    const RepairReport done = repair_and_check(damaged);
+    EXPECT_EQ(done.steps.size(), 1u);
+    if (!done.steps.empty()) {
+      EXPECT_EQ(to_string(done.steps[0].action), to_string(action));
+    }
+    expect_epochs({1, 2, 3, 4});
+    return done;
+  }
+  std::unique_ptr<Index> open_index(FileSystem& fs) const {
+    const StoreLayout layout{path()};
+    return Index::open(fs, layout.index(), layout.lock(), Store::open(path()).uuid());
+  }
+  std::size_t findings() const { return Store::open(path()).verify().findings.size(); }
+  RunRecord run_record() const { return Store::open(path()).run("cnn"); }
+};
+
+TEST_F(RepairFilesTest, ADamagedStoreFileIsWrittenAnewWithItsUuid) {
+  const Uuid uuid = Store::open(path()).uuid();
+  flip(path() / "STORE", 45);
+  expect_error(ErrorCode::corrupt, "STORE", [&] { Store::open(path()); });
+  const RepairReport done = expect_one(RepairAction::rewrite_identity, {path() / "STORE"});
+  EXPECT_TRUE(done.restores_all());
+  EXPECT_EQ(Store::open(path()).uuid(), uuid);
+}
+
+TEST_F(RepairFilesTest, AMissingStoreFileIsMadeAgain) {
+  const Uuid uuid = Store::open(path()).uuid();
+  std::filesystem::remove(path() / "STORE");
+  expect_one(RepairAction::rewrite_identity, {});
+  EXPECT_EQ(Store::open(path()).uuid(), uuid);
+}
+
+TEST_F(RepairFilesTest, WithTheLockFileDamagedTooTheStoreGetsANewUuid) {
+  flip(path() / "STORE", 45);
+  flip(path() / "lock", 100);
+  const RepairReport done = repair_and_check({path() / "STORE"});
+  EXPECT_EQ(done.steps.size(), 2u);  // and the index is made anew
+  EXPECT_TRUE(done.restores_all());
+  expect_epochs({1, 2, 3, 4});
+}
+
+TEST_F(RepairFilesTest, ADamagedStateBlockCostsAnIndex) {
+  flip(path() / "lock", 100);
+  const VerifyReport found = Store::open(path()).verify();
+  EXPECT_TRUE(found.clean()) << "nothing depends on it";
+  ASSERT_EQ(found.notes.size(), 1u);
+  EXPECT_NE(found.notes[0].find("state block"), std::string::npos);
+  flip(path() / "lock", 100);
+  expect_one(RepairAction::rebuild_index, {});
+}
+
+TEST_F(RepairFilesTest, ADeletedIndexIsMadeAnew) {
+  std::filesystem::remove_all(path() / "index");
+  expect_one(RepairAction::rebuild_index, {});
+  std::filesystem::remove_all(path() / "index");
+  const VerifyReport found = Store::open(path()).verify();
+  EXPECT_TRUE(found.clean());
+  ASSERT_EQ(found.notes.size(), 1u);
+  EXPECT_NE(found.notes[0].find("not as it was left"), std::string::npos);
+}
+
+TEST_F(RepairFilesTest, ARottenIndexIsFoundAndMadeAnew) {
+  const auto file = path() / "index" / std::string(index_data_file);
+  const auto sound = read_bytes(file);
+  std::size_t found = 0;
+  for (std::size_t at = 100; at < sound.size(); at += sound.size() / 7) {
+    SCOPED_TRACE(at);
+    flip(file, at);
+    hide_change_of_index();
+    const RepairReport plan = plan_repair(path());
+    if (plan.nothing_to_do()) continue;  // bytes that mean nothing
+    ++found;
+    EXPECT_EQ(plan.steps.at(0).action, RepairAction::rebuild_index);
+    expect_one(RepairAction::rebuild_index, {});
+  }
+  EXPECT_GT(found, 0u);
+}
+
+// Its own sums are right: only the files say that a row is missing.
+TEST_F(RepairFilesTest, AnIndexThatLacksACheckpointIsFound) {
+  {
+    const auto fs = posix_file_system();
+    const auto index = open_index(*fs);
+    index->update([&](IndexUpdate& update) { update.erase_checkpoint(saved_[2].id); });
+    EXPECT_TRUE(index->check().empty());
+  }
+  hide_change_of_index();
+  const VerifyReport report = Store::open(path()).verify();
+  ASSERT_FALSE(report.findings.empty());
+  for (const Finding& finding : report.findings) {
+    EXPECT_TRUE(finding.index);
+    EXPECT_NE(finding.message.find("the packs and journals say"), std::string::npos);
+  }
+  expect_one(RepairAction::rebuild_index, {});
+}
+
+TEST_F(RepairFilesTest, AnIndexWhoseRunLagsInItsStatusIsNoDamage) {
+  RunRecord record = run_record();
+  record.status = RunStatus::in_progress;
+  {
+    const auto fs = posix_file_system();
+    const auto index = open_index(*fs);
+    index->update([&](IndexUpdate& update) { update.put_run(record); });
+  }
+  hide_change_of_index();
+  EXPECT_TRUE(Store::open(path()).verify().clean());
+}
+
+TEST_F(RepairFilesTest, AJournalWithADamagedHeaderComesBackWhole) {
+  const RunRecord before = run_record();
+  const auto sound = read_bytes(journal());
+  flip(journal(), 50);
+  EXPECT_EQ(findings(), 1u);
+  const RepairReport done = expect_one(RepairAction::mend_journal, {journal()});
+  EXPECT_TRUE(done.restores_all());
+  EXPECT_EQ(read_bytes(journal()), sound);
+  EXPECT_EQ(run_record(), before);
+}
+
+TEST_F(RepairFilesTest, ALostRecordIsMarkedAndTheOthersStay) {
+  const auto sound = read_bytes(journal());
+  flip(journal(), sound.size() / 2);
+  EXPECT_EQ(findings(), 1u);
+  const RepairReport done = expect_one(RepairAction::mend_journal, {journal()});
+  EXPECT_FALSE(done.restores_all());
+  const VerifyReport after = Store::open(path()).verify();
+  ASSERT_EQ(after.notes.size(), 1u);
+  EXPECT_NE(after.notes[0].find("was repaired"), std::string::npos);
+  EXPECT_EQ(run_record().name, "cnn");
+  // What is marked is that damage and no other.
+  flip(journal(), 140);
+  EXPECT_EQ(findings(), 1u);
+}
+
+TEST_F(RepairFilesTest, ATruncatedADeletedAndAZeroedJournal) {
+  const auto file = journal();
+  const auto sound = read_bytes(file);
+  const std::map<std::string, std::function<void()>> damages = {
+      {"cut", [&] { std::filesystem::resize_file(file, sound.size() / 2); }},
+      {"cut in the header", [&] { std::filesystem::resize_file(file, 60); }},
+      {"deleted", [&] { std::filesystem::remove(file); }},
+      {"zeroed", [&] { write_bytes(file, std::vector<std::byte>(sound.size())); }},
+  };
+  for (const auto& [name, damage] : damages) {
+    SCOPED_TRACE(name);
+    write_bytes(file, sound);
+    Store::open(path()).rebuild_index();
+    damage();
+    EXPECT_EQ(findings(), 1u);
+    const bool exists = std::filesystem::exists(file);
+    const RepairReport done =
+        repair_and_check(exists ? std::vector{file} : std::vector<std::filesystem::path>{});
+    EXPECT_EQ(done.steps.size(), 1u);
+    EXPECT_FALSE(done.restores_all());
+    expect_epochs({1, 2, 3, 4});
+    EXPECT_EQ(run_record().name, "cnn");
+  }
+}
+
+TEST_F(RepairFilesTest, ATornTailIsNoDamage) {
+  std::ofstream(journal(), std::ios::app) << "torn";
+  EXPECT_TRUE(repair(path()).nothing_to_do());
+}
+
+TEST_F(RepairFilesTest, TheJournalOfARunThatIsTrainedIsLeft) {
+  Store store = Store::open(path());
+  const auto file = journal();
+  ckp::Run run = store.resume_run("cnn");
+  flip(file, read_bytes(file).size() / 2);
+  const auto before = everything();
+  const RepairReport done = repair(path());
+  ASSERT_EQ(done.steps.size(), 1u);
+  EXPECT_EQ(done.steps[0].action, RepairAction::leave);
+  EXPECT_NE(done.steps[0].message.find("when it has ended"), std::string::npos);
+  EXPECT_FALSE(done.restores_all());
+  EXPECT_EQ(everything(), before);
+}
+
+}  // namespace
+}  // namespace ckp

@@ -1,0 +1,377 @@
+// Random operations on a store, against a model that is a map: what a kept checkpoint needs is
+// never deleted, a plan is what happens, and a rebuilt index answers as before.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <map>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "ckp/error.h"
+#include "ckp/store.h"
+#include "support/effort.h"
+#include "support/figure.h"
+#include "support/hooked_file_system.h"
+#include "support/memory_directory.h"
+#include "support/seed.h"
+#include "support/temporary_directory.h"
+
+namespace ckp::test {
+namespace {
+
+using Random = std::mt19937_64;
+
+// States are put together from few blocks, so that most chunks are in several checkpoints.
+constexpr std::size_t block_size = 16384;  // one chunk
+constexpr std::size_t block_kinds = 12;
+constexpr std::size_t blocks_per_tensor = 4;  // 64 KiB: smaller storages share chunks
+constexpr std::size_t tensors_per_state = 3;
+
+using Content = std::array<std::array<std::size_t, blocks_per_tensor>, tensors_per_state>;
+
+std::vector<std::byte> bytes_of(const std::array<std::size_t, blocks_per_tensor>& blocks) {
+  std::vector<std::byte> bytes;
+  for (const std::size_t kind : blocks) {
+    Random random(kind);
+    for (std::size_t i = 0; i < block_size / 8; ++i) {
+      // Finite as float32: the top bit of each exponent is cleared.
+      const std::uint64_t word = random() & 0xBFFFFFFFBFFFFFFFull;
+      for (int shift = 0; shift < 64; shift += 8) {
+        bytes.push_back(static_cast<std::byte>(word >> shift));
+      }
+    }
+  }
+  return bytes;
+}
+
+std::string tensor_name(std::size_t number) { return fmt::format("model/layer{}", number); }
+
+Content random_content(Random& random) {
+  Content content;
+  for (auto& tensor : content) {
+    for (auto& block : tensor) block = random() % block_kinds;
+  }
+  return content;
+}
+
+struct ModelRun {
+  std::vector<Uuid> checkpoints;  // in commit order
+  std::optional<Run> open;
+  std::int64_t epoch = 0;
+};
+
+class World {
+ public:
+  World(std::filesystem::path path, std::uint64_t seed) : path_(std::move(path)), random_(seed) {
+    options_.file_system = files_;
+    options_.lock_timeout_ms = 0;  // one thread: a lock that is held will not become free
+    store_.emplace(Store::create(path_, options_));
+  }
+
+  // One random operation, then the comparison of what is listed.
+  void step() {
+    switch (random_() % 16) {
+      case 0:
+        create_run();
+        break;
+      case 1:
+        close_run();
+        break;
+      case 2:
+        resume_run();
+        break;
+      case 3:
+        remove_some();
+        break;
+      case 4:
+        if (random_() % 8 == 0) remove_run();
+        break;
+      case 5:
+        prune(*store_);
+        break;
+      case 6:
+        load_one();
+        break;
+      case 7:
+        store_.emplace(Store::open(path_, options_));
+        break;
+      default:
+        save();
+    }
+    compare_lists();
+  }
+
+  // Everything loads bit for bit, and every stored byte verifies.
+  void check_everything() {
+    for (const auto& [name, run] : runs_) {
+      for (const CheckpointRecord& record : store_->checkpoints(store_->run(name).id)) {
+        expect_content(record);
+      }
+    }
+    const VerifyReport report = store_->verify({.level = VerifyLevel::full, .threads = 1});
+    for (const Finding& finding : report.findings) ADD_FAILURE() << finding.message;
+  }
+
+  void rebuild_and_compare() {
+    const auto before = answers();
+    store_->rebuild_index();
+    EXPECT_TRUE(before == answers()) << "the rebuilt index answers otherwise";
+    ++rebuilds;
+  }
+
+  std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
+
+ private:
+  using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
+  Answers answers() const {
+    Answers all;
+    for (RunRecord& run : store_->runs()) {
+      auto checkpoints = store_->checkpoints(run.id);
+      all.emplace_back(std::move(run), std::move(checkpoints));
+    }
+    return all;
+  }
+
+  std::map<std::string, ModelRun>::iterator any_run() {
+    auto run = runs_.begin();
+    std::advance(run, static_cast<std::ptrdiff_t>(random_() % runs_.size()));
+    return run;
+  }
+
+  void create_run() {
+    if (runs_.size() >= 5) return;
+    RunOptions options;
+    options.name = fmt::format("run{}", ++names_);
+    options.directions = {{"loss", Better::lower}};
+    options.best_metric = "loss";
+    runs_[options.name].open.emplace(store_->create_run(options));
+  }
+
+  void close_run() {
+    if (!runs_.empty()) any_run()->second.open.reset();
+  }
+
+  void resume_run() {
+    if (runs_.empty()) return;
+    const auto run = any_run();
+    run->second.open.reset();
+    std::optional<Address> from;
+    if (!run->second.checkpoints.empty() && random_() % 3 == 0) {
+      const auto& all = run->second.checkpoints;
+      from = parse_address(run->first + "@" + all[random_() % all.size()].hex());
+    }
+    run->second.open.emplace(store_->resume_run(run->first, from));
+    const auto& checkpoint = run->second.open->continued_from();
+    if (checkpoint) expect_content(checkpoint->record());
+    EXPECT_TRUE(run->second.open->skipped().empty());
+  }
+
+  // Sometimes another store object prunes in the middle of it.
+  void save() {
+    if (runs_.empty()) return;
+    const auto run = any_run();
+    if (!run->second.open) return;
+    const Content content = random_content(random_);
+    std::vector<std::vector<std::byte>> memory;
+    for (const auto& tensor : content) memory.push_back(bytes_of(tensor));
+    const bool nonfinite = random_() % 10 == 0;
+    if (nonfinite) std::fill_n(memory[0].begin(), 4, std::byte{0xFF});
+    StateDict state;
+    for (std::size_t i = 0; i < memory.size(); ++i) {
+      state.add(
+          tensor_name(i),
+          contiguous_view(DType::float32, {block_size * blocks_per_tensor / 4}, memory[i].data()));
+    }
+    SaveOptions options;
+    options.epoch = run->second.epoch += static_cast<std::int64_t>(random_() % 2);
+    options.step = static_cast<std::int64_t>(++saves);
+    options.metrics = {{"loss", static_cast<double>(random_() % 6)}};
+    if (random_() % 8 == 0) options.tags = {{"gold", true}};
+    options.encode.chunk_size = block_size;
+    options.encode.threads = 1;
+    options.encode.compression = format::Compression::none;
+    if (random_() % 4 == 0) prune_at_operation(1 + random_() % 12);
+    const auto record = run->second.open->save(state, options).wait().checkpoint;
+    files_->before = nullptr;
+    EXPECT_EQ(record.nonfinite, nonfinite);
+    run->second.checkpoints.push_back(record.id);
+    contents_[record.id] = {content, nonfinite};
+  }
+
+  void prune_at_operation(std::uint64_t countdown) {
+    countdown_ = countdown;
+    files_->before = [this](const std::string& operation) {
+      // Not while the save asks the index: locks are taken in one order.
+      if (operation.find("/runs/") == std::string::npos || --countdown_ > 0) return;
+      files_->before = nullptr;
+      try {
+        Store other = Store::open(path_, options_);
+        prune(other);
+        ++interleaved;
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::locked) throw;  // the save holds the store at this moment
+      }
+    };
+  }
+
+  void remove_some() {
+    if (runs_.empty()) return;
+    auto& all = any_run()->second.checkpoints;
+    std::vector<Uuid> going;
+    for (const Uuid& id : all) {
+      if (random_() % 6 == 0) going.push_back(id);
+    }
+    if (going.empty()) return;
+    store_->remove_checkpoints(going);
+    for (const Uuid& id : going) forget(id);
+  }
+
+  void remove_run() {
+    if (runs_.empty()) return;
+    const auto run = any_run();
+    run->second.open.reset();
+    store_->remove_run(run->first);
+    const auto gone = run->second.checkpoints;
+    for (const Uuid& id : gone) forget(id);
+    runs_.erase(run);
+  }
+
+  void prune(Store& store) {
+    KeepPolicy policy;
+    policy.last = static_cast<std::uint32_t>(random_() % 4);
+    if (random_() % 2 == 0) {
+      policy.best.push_back({1 + static_cast<std::uint32_t>(random_() % 2), "loss", {}});
+    }
+    if (random_() % 3 == 0) policy.every_epochs = 3;
+    if (random_() % 3 == 0) policy.tags.push_back("gold");
+    if (policy.empty()) return;
+    PrunePlan planned;
+    try {
+      planned = store.plan_prune(policy);
+    } catch (const Error& error) {  // a rule that no checkpoint fits, now
+      ASSERT_EQ(error.code(), ErrorCode::invalid_argument) << error.what();
+      return;
+    }
+    const std::uint64_t before = bytes_on_disk();
+    const PrunePlan done = store.prune(policy);
+    expect_same(planned, done);
+    EXPECT_EQ(before - bytes_on_disk(), planned.bytes_freed);
+    ++plans;
+    rewritten += done.rewrites.size();
+    for (const PruneEntry& entry : done.entries) {
+      if (!entry.decision.keep) forget(entry.decision.checkpoint.id);
+    }
+  }
+
+  static void expect_same(const PrunePlan& planned, const PrunePlan& done) {
+    EXPECT_EQ(planned.bytes_freed, done.bytes_freed);
+    EXPECT_EQ(planned.bytes_held, done.bytes_held);
+    EXPECT_EQ(planned.rewrites.size(), done.rewrites.size());
+    ASSERT_EQ(planned.entries.size(), done.entries.size());
+    for (std::size_t i = 0; i < done.entries.size(); ++i) {
+      const PruneEntry &a = planned.entries[i], &b = done.entries[i];
+      EXPECT_EQ(a.decision.checkpoint.id, b.decision.checkpoint.id);
+      EXPECT_EQ(a.decision.keep, b.decision.keep);
+      EXPECT_EQ(a.decision.reasons, b.decision.reasons);
+      EXPECT_EQ(a.bytes_freed, b.bytes_freed);
+      EXPECT_EQ(a.held, b.held);
+    }
+  }
+
+  // Of packs and what is left of them.
+  std::uint64_t bytes_on_disk() const {
+    std::uint64_t bytes = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path_ / "runs")) {
+      if (!entry.is_regular_file()) continue;
+      if (entry.path().filename().string().starts_with("journal-")) continue;
+      bytes += entry.file_size();
+    }
+    return bytes;
+  }
+
+  void forget(const Uuid& id) {
+    for (auto& [name, run] : runs_) std::erase(run.checkpoints, id);
+    contents_.erase(id);
+    ++deleted;
+  }
+
+  void load_one() {
+    if (contents_.empty()) return;
+    const auto run = any_run();
+    if (run->second.checkpoints.empty()) return;
+    const auto all = store_->checkpoints(store_->run(run->first).id);
+    expect_content(all[random_() % all.size()]);
+  }
+
+  void expect_content(const CheckpointRecord& record) const {
+    const auto found = contents_.find(record.id);
+    ASSERT_TRUE(found != contents_.end()) << record.id.hex() << " is not in the model";
+    const Checkpoint checkpoint = store_->open_checkpoint(record);
+    for (std::size_t i = 0; i < tensors_per_state; ++i) {
+      auto expected = bytes_of(found->second.content[i]);
+      if (i == 0 && found->second.nonfinite) std::fill_n(expected.begin(), 4, std::byte{0xFF});
+      EXPECT_TRUE(checkpoint.read(tensor_name(i)) == expected) << record.id.hex();
+    }
+  }
+
+  void compare_lists() const {
+    ASSERT_EQ(store_->runs().size(), runs_.size());
+    for (const auto& [name, run] : runs_) {
+      const RunRecord record = store_->run(name);
+      EXPECT_EQ(record.status == RunStatus::in_progress, run.open.has_value()) << name;
+      std::vector<Uuid> listed;
+      for (const auto& one : store_->checkpoints(record.id)) listed.push_back(one.id);
+      ASSERT_TRUE(listed == run.checkpoints) << name;
+    }
+  }
+
+  struct Saved {
+    Content content;
+    bool nonfinite = false;
+  };
+
+  std::filesystem::path path_;
+  Random random_;
+  std::shared_ptr<HookedFileSystem> files_ = std::make_shared<HookedFileSystem>();
+  StoreOptions options_;
+  std::optional<Store> store_;
+  std::map<std::string, ModelRun> runs_;
+  std::map<Uuid, Saved> contents_;
+  std::uint64_t names_ = 0;
+  std::uint64_t countdown_ = 0;  // operations of a save until a prune comes in between
+};
+
+class RandomOperations : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
+  constexpr std::uint64_t operations_per_rebuild = 200;
+  const std::uint64_t operations = effort(1000);
+  const std::uint64_t used = seed(GetParam());
+  const TemporaryDirectory directory(memory_directory());
+  World world(directory / "store", used);
+  for (std::uint64_t i = 1; i <= operations && !HasFatalFailure(); ++i) {
+    SCOPED_TRACE(fmt::format("operation {}", i));
+    world.step();
+    if (i % operations_per_rebuild == 0) {
+      world.check_everything();
+      world.rebuild_and_compare();
+    }
+    if (HasFailure()) FAIL() << "stopped at operation " << i;
+  }
+  EXPECT_GT(world.deleted, 0u);
+  EXPECT_GT(world.interleaved, 0u);
+  figure(
+      fmt::format("P8 seed {}", used),
+      fmt::format("{} operations, {} saves ({} prunes in the middle of one), {} deleted, {} packs "
+                  "rewritten, 0 lost",
+                  operations, world.saves, world.interleaved, world.deleted, world.rewritten));
+  figure(fmt::format("P9 seed {}", used), fmt::format("{} plans, all exact", world.plans));
+  figure(fmt::format("P10 seed {}", used), fmt::format("{} rebuilds, all equal", world.rebuilds));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomOperations, testing::Values(11, 12, 13, 14));
+
+}  // namespace
+}  // namespace ckp::test

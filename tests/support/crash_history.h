@@ -1,0 +1,87 @@
+// What was done to a store while it was recorded, and whether what a crash left agrees with it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ckp/store.h"
+
+namespace ckp::test {
+
+// A small model: two chunks that never change, so that saves share them, one that changes with each
+// version, and a plain value.
+class CrashModel {
+ public:
+  explicit CrashModel(int version);
+  StateDict dict() const;
+  // Whether the checkpoint holds exactly this.
+  bool is_in(const Checkpoint& checkpoint) const;
+  // Small chunks, one thread.
+  static SaveOptions save_options(int version);
+
+ private:
+  int version_;
+  std::vector<float> frozen_, trained_;
+};
+
+// Positions are those of a CrashFileSystem. The version of a checkpoint is its epoch.
+class CrashHistory {
+ public:
+  static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
+
+  void creating_store(std::size_t position) { store_.begun = position; }
+  void created_store(std::size_t position) { store_.done = position; }
+  void creating_run(const std::string& run, std::size_t position) { runs_[run].begun = position; }
+  void created_run(const std::string& run, std::size_t position) { runs_[run].done = position; }
+  void removing_run(const std::string& run, std::size_t position);
+  void removed_run(const std::string& run, std::size_t position);
+  void saving(const std::string& run, int version, std::size_t position);
+  void saved(const std::string& run, int version, std::size_t position);
+  void removing(const std::string& run, int version, std::size_t position);
+  void removed(const std::string& run, int version, std::size_t position);
+  // For those who go on where others were stopped: what had been done at `position` is done, what
+  // had been begun may be, and positions start anew.
+  CrashHistory continued(std::size_t position) const;
+  // What had only been begun has now been seen in the store, or else will never be there.
+  void settle(const Store& store);
+
+  // Where the obligations change.
+  std::set<std::size_t> milestones() const;
+  // Acknowledged saves that no removal had touched.
+  std::uint64_t acknowledged(std::size_t position) const;
+
+  bool store_must_exist(std::size_t position) const { return store_.done <= position; }
+  // What is wrong with what the store shows after a crash at `position`; empty: nothing. Reads
+  // every byte of every checkpoint.
+  std::vector<std::string> compare(const Store& store, std::size_t position) const;
+
+ private:
+  struct Life {
+    std::size_t begun = 0, done = never, removing = never, removed = never;
+    bool must_exist(std::size_t at) const { return done <= at && removing > at; }
+    bool may_exist(std::size_t at) const { return removed > at; }
+  };
+  using Checkpoints = std::map<std::pair<std::string, int>, Life>;
+  void compare_run(const Store& store, const RunRecord& run, std::size_t position,
+                   std::set<std::pair<std::string, int>>& found,
+                   std::vector<std::string>& problems) const;
+
+  Life store_;
+  std::map<std::string, Life> runs_;
+  Checkpoints checkpoints_;
+};
+
+// Opens the store below `directory` ("store") after a crash and uses it: asks, compares with the
+// history, verifies every byte, saves once more (resuming the newest checkpoint) and verifies
+// again. With `prune` it also prunes and saves another one. What went wrong; empty: nothing.
+std::vector<std::string> use_after_crash(const std::filesystem::path& directory,
+                                         const CrashHistory& history, std::size_t position,
+                                         bool prune,
+                                         std::shared_ptr<FileSystem> fs = posix_file_system());
+
+}  // namespace ckp::test
