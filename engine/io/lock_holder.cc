@@ -20,11 +20,11 @@ bool locks(const std::string& line, std::uint64_t byte) {
   std::vector<std::string> all;
   for (std::string word; words >> word;) all.push_back(word);
   if (all.size() < 2) return false;
-  const std::string& first = all[all.size() - 2];
-  const std::string& last = all.back();
+  const std::string& lowest = all[all.size() - 2];
+  const std::string& highest = all.back();
   std::uint64_t from = 0, to = UINT64_MAX;  // "EOF" is no number
-  std::from_chars(first.data(), first.data() + first.size(), from);
-  std::from_chars(last.data(), last.data() + last.size(), to);
+  std::from_chars(lowest.data(), lowest.data() + lowest.size(), from);
+  std::from_chars(highest.data(), highest.data() + highest.size(), to);
   return from <= byte && byte <= to;
 }
 
