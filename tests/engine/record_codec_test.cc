@@ -39,7 +39,9 @@ CheckpointRecord full_checkpoint() {
           .tensor_bytes = 200,
           .tensor_count = 300,
           .journal = JournalMark{.journal = id(5), .length = 999, .digest = {.low = 1, .high = 2}},
-          .writer = "ckpstore 0.1.0"};
+          .writer = "ckpstore 0.1.0",
+          .salvaged_from = id(6),
+          .missing = {"model/weight"}};
 }
 
 RunRecord full_run() {
@@ -183,7 +185,9 @@ TEST(RecordCodec, ValuesOutOfRangeAreDamage) {
 TEST(RecordCodec, WhatBelongsToAnAbsentCheckpointIsIgnored) {
   const Attempt attempt = attempt_from_payload(
       Value::Map{{"number", 2}, {"continued_attempt", 1}, {"continued_commit", 7}});
-  EXPECT_EQ(attempt, (Attempt{.number = 2}));
+  Attempt expected;
+  expected.number = 2;
+  EXPECT_EQ(attempt, expected);
 }
 
 }  // namespace
