@@ -139,7 +139,7 @@ TEST(RecordCodec, WrongTypesAreDamage) {
   const Value::Map good = manifest_facts(full_checkpoint());
   for (const auto& entry : good) {
     Value::Map facts = good;
-    facts[entry.first] = Value::List{};
+    facts[entry.first] = 1.5;
     expect_error(ErrorCode::corrupt, "checkpoint: field \"" + entry.first + "\": expected",
                  [&] { (void)record_from_facts(facts); });
   }
