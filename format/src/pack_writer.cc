@@ -17,7 +17,7 @@ namespace {
 
 // Smaller manifests stay raw, for any tool to look inside: little is saved. Not many more, though: a
 // manifest stands twice, and promise P17 counts every byte.
-constexpr std::size_t compress_from = 1536;
+constexpr std::size_t compress_from = 1024;
 
 // A manifest as it stands in the file, twice.
 struct StoredManifest {

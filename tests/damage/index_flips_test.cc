@@ -124,7 +124,7 @@ std::vector<std::uint64_t> sample(std::vector<std::uint64_t> bits, std::size_t c
 TEST_F(IndexFlips, RottenBitsAreNeverBelieved) {
   ASSERT_EQ(ask(sound_), right);
   std::vector<std::uint64_t> refused, passed;
-  for (std::uint64_t bit = 0; bit < 8 * sound_.size(); ++bit) {
+  for (std::uint64_t bit = 0; bit < 8 * sound_.size(); bit += test::stride) {
     (is_refused(flipped(sound_, bit)) ? refused : passed).push_back(bit);
   }
   std::mt19937_64 random(test::seed(4711));
@@ -133,7 +133,7 @@ TEST_F(IndexFlips, RottenBitsAreNeverBelieved) {
     outcomes[outcome] += count;
   }
   test::figure("P4 bit flips, index",
-               std::to_string(8 * sound_.size()) + " flips through the page walk, " +
+               std::to_string(refused.size() + passed.size()) + " flips through the page walk, " +
                    std::to_string(refused.size()) + " refused; " +
                    std::to_string(outcomes[right] + outcomes[reported]) +
                    " of both kinds asked with an agreeing stamp, 0 silent, 0 crashes");

@@ -102,7 +102,7 @@ TEST_P(RandomDamage, IsNeverSilent) {
   }
   StoreOptions healthy;
   healthy.file_system = fs;
-  const std::uint64_t rounds = test::effort(5000);
+  const std::uint64_t rounds = test::effort(5000) / test::stride;
   std::uint64_t told = 0;
   for (std::uint64_t round = 0; round < rounds; ++round) {
     std::set<std::filesystem::path> hit;
@@ -115,8 +115,8 @@ TEST_P(RandomDamage, IsNeverSilent) {
       hit.insert(path);
     }
     test::LookOptions options;
-    options.rebuild = round % 8 == 0;
-    options.resume = round % 4 == 0;
+    options.rebuild = round % 16 == 0;
+    options.resume = round % 8 == 0;
     const Answers answers = test::look(store_, fs, options);
     ASSERT_TRUE(answers.wrong.empty()) << "round " << round << ": " << answers.wrong.front();
     const bool opened = answers.report.has_value();

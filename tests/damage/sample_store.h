@@ -12,6 +12,14 @@
 
 namespace ckp::test {
 
+// Exhaustive loops go on by this much: sanitized builds are ten times slower, and there to find
+// memory errors, of which the neighbours of a bit show the same.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t stride = 11;
+#else
+constexpr std::uint64_t stride = 1;
+#endif
+
 // A checkpoint as it was saved.
 struct SavedCheckpoint {
   CheckpointRecord record;

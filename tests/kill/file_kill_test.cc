@@ -71,11 +71,13 @@ TEST_F(FileKillTest, ConvertOverAnExistingFile) {
     write_safetensors(open_file(sources.back()), out);
     results.push_back(bytes_of(out));
   }
+  const std::uint64_t whole_us = test::duration_us(
+      {std::string(CKP_BIN_DIR) + "/ckptool", "convert", sources.back(), out, "--force"});
   std::uint64_t kills = 0, replaced = 0;
   for (std::uint64_t round = 0; kills < wanted; ++round) {
     const int pid = test::start_program(
         {std::string(CKP_BIN_DIR) + "/ckptool", "convert", sources[round % 2], out, "--force"});
-    const bool killed = kill_in_time(pid, 1'000 + random_() % 30'000);
+    const bool killed = kill_in_time(pid, random_() % (whole_us + whole_us / 4));
     kills += killed ? 1 : 0;
     const std::string now = bytes_of(out);
     const bool is_new = now == results[round % 2];

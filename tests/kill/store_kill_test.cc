@@ -42,13 +42,13 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     Store::create(store_);
+    span_us_ = 8 * test::duration_us({ckptool, "ls", store_});
     save_file(place_ / "in.ckp", test::trained_state("in", 1).dict(), {.epoch = 1});
   }
   stdfs::path acks(const std::string& run) const { return place_ / ("acks-" + run); }
 
   Victim start(const std::vector<std::string>& command) {
-    // Starting a program takes some milliseconds of these.
-    return {test::start_program(command), command[1], 2'000 + random_() % 45'000};
+    return {test::start_program(command), command[1], random_() % span_us_};
   }
   // Two trainers, prune, and another command.
   std::vector<Victim> start_all(const std::string& other) {
@@ -146,6 +146,7 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
   const test::TemporaryDirectory place_{test::memory_directory()};
   const stdfs::path store_ = place_ / "store";
   std::mt19937_64 random_;
+  std::uint64_t span_us_ = 0;  // each is killed within this time
   std::uint64_t kills_ = 0, rounds_ = 0;
   std::size_t acknowledged_ = 0;
 };

@@ -98,8 +98,9 @@ class OrderOracle::ListeningFileSystem final : public ForwardingFileSystem {
   }
   void rename(const std::filesystem::path& from, const std::filesystem::path& to,
               bool replace) override {
+    const bool replaces = replace && base_->status(to).has_value();
     base_->rename(from, to, replace);
-    oracle_->renamed(plain(from), plain(to), replace, *base_);
+    oracle_->renamed(plain(from), plain(to), replace, replaces, *base_);
   }
   bool remove(const std::filesystem::path& path) override {
     const bool removed = base_->remove(path);

@@ -188,10 +188,14 @@ void OrderOracle::entry_made(const Path& path) {
   changed_[path.parent_path()].insert(path.filename().string());
 }
 
-void OrderOracle::renamed(const Path& from, const Path& to, bool replace, FileSystem& fs) {
+void OrderOracle::renamed(const Path& from, const Path& to, bool may_replace, bool replaced,
+                          FileSystem& fs) {
   const std::lock_guard guard(mutex_);
   if (pack_at(from) || pack_at(to)) {
-    pack_renamed(from, to, replace);
+    // What is rewritten (W3) or mended (P6) takes the place of a file; a commit must not be able
+    // to.
+    if (may_replace && !replaced) violation("C5", to, "the rename may replace another pack");
+    pack_renamed(from, to);
   } else if (is_run(from)) {
     run_renamed(from, to, fs);
   } else if (to.filename() == "STORE") {
@@ -202,18 +206,13 @@ void OrderOracle::renamed(const Path& from, const Path& to, bool replace, FileSy
   entry_made(to);
 }
 
-void OrderOracle::pack_renamed(const Path& from, const Path& to, bool replace) {
+void OrderOracle::pack_renamed(const Path& from, const Path& to) {
   const auto before = pack_at(from), after = pack_at(to);
   if (!before || !after || from.parent_path() != to.parent_path()) {
     return violation("H3", from, "a pack is renamed to " + to.string());
   }
   const bool rewritten =
       before->state == PackState::temporary && after->state == PackState::retired;  // W3
-  const bool mended = before->state == PackState::temporary && after->state == PackState::live &&
-                      before->uuid == after->uuid;  // P6
-  if (replace && !rewritten && !mended) {
-    violation("C5", to, "the rename may replace another pack");
-  }
   Session* session = session_of(root_of_file(from), from, "C1");
   if (session == nullptr) return;
   check_finished(*session, from);

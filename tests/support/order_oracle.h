@@ -56,11 +56,11 @@ class OrderOracle {
   void file_written(const Path& path);
   void file_synced(const Path& path);
   void entry_made(const Path& path);
-  void renamed(const Path& from, const Path& to, bool replace, FileSystem& fs);
+  void renamed(const Path& from, const Path& to, bool may_replace, bool replaced, FileSystem& fs);
   void removed(const Path& path);
   void directory_synced(const Path& path);
 
-  void pack_renamed(const Path& from, const Path& to, bool replace);
+  void pack_renamed(const Path& from, const Path& to);
   void pack_committed(Session& session, const Path& from, const Path& to);
   void pack_died(Session& session, const Path& from, const Path& to);
   void run_renamed(const Path& from, const Path& to, FileSystem& fs);

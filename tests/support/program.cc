@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <ostream>
@@ -73,6 +74,15 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
   result.out = contents(out.get());
   result.err = contents(err.get());
   return result;
+}
+
+std::uint64_t duration_us(const std::vector<std::string>& arguments) {
+  using namespace std::chrono;
+  const auto begin = steady_clock::now();
+  const ProgramResult result = run_program(arguments);
+  if (result.status != 0) throw std::runtime_error(arguments[0] + ": " + result.err);
+  return static_cast<std::uint64_t>(
+      duration_cast<microseconds>(steady_clock::now() - begin).count());
 }
 
 int start_program(const std::vector<std::string>& arguments) {

@@ -1,6 +1,7 @@
 // Other programs, run to their end, with what they print.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,6 +18,9 @@ std::ostream& operator<<(std::ostream& stream, const ProgramResult& result);
 // setrlimit(), both soft and hard.
 ProgramResult run_program(const std::vector<std::string>& arguments,
                           const std::map<int, unsigned long>& limits = {});
+
+// How long a run takes on this machine in this build: the measure for killing others in time.
+std::uint64_t duration_us(const std::vector<std::string>& arguments);
 
 // Starts it and returns its process id; output is thrown away, errors go where the test's go.
 int start_program(const std::vector<std::string>& arguments);
