@@ -54,6 +54,10 @@ class PackChecker {
   // Header, trailer, chunk table, both copies of the manifests, and where everything lies. What is
   // damaged there is found by scanning, as far as it goes.
   void open();
+  std::uint64_t file_size() const { return source_->size(); }
+  std::uint64_t chunk_count() const {
+    return check_.directory ? check_.directory->chunks.size() : 0;
+  }
   // Pieces of about a MiB, in the order of the file.
   std::size_t pieces() const { return pieces_.size(); }
   void check_piece(std::size_t piece);

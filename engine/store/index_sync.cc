@@ -1,6 +1,7 @@
 #include "store/index_sync.h"
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "ckp/error.h"
@@ -9,43 +10,67 @@
 namespace ckp {
 namespace {
 
+// A transaction keeps every page that it changes in memory until it ends, and chunks fall on pages
+// at random: these are 64 MiB at the most.
 constexpr std::size_t checkpoints_per_transaction = 256;
+constexpr std::size_t chunks_per_transaction = 8192;
 
-struct NewCheckpoint {
-  CheckpointRecord record;
-  std::vector<ChunkRow> chunks;
+// Puts checkpoints and their chunks into an index, in transactions of bounded size.
+class CheckpointBatch {
+ public:
+  explicit CheckpointBatch(Index& index) : index_(index) {}
+
+  // A checkpoint comes behind its chunks: one that the index has is complete.
+  void add(CheckpointRecord record, const std::vector<ChunkRow>& chunks) {
+    for (const ChunkRow& chunk : chunks) {
+      if (chunks_.size() == chunks_per_transaction) flush();
+      chunks_.push_back(chunk);
+    }
+    records_.push_back(std::move(record));
+    if (records_.size() == checkpoints_per_transaction) flush();
+  }
+
+  void flush() {
+    if (chunks_.empty() && records_.empty()) return;
+    index_.update([&](IndexUpdate& update) {
+      update.put_chunks(chunks_);
+      for (const CheckpointRecord& record : records_) update.put_checkpoint(record);
+    });
+    chunks_.clear();
+    records_.clear();
+  }
+
+ private:
+  Index& index_;
+  std::vector<ChunkRow> chunks_;
+  std::vector<CheckpointRecord> records_;
 };
+
+// Nothing for a pack that is damaged, newer or pruned. Any other error may be gone the next time:
+// no index is better than one that lacks a checkpoint.
+std::optional<ScannedCheckpoint> read_if_sound(FileSystem& fs, const ScannedPack& pack) {
+  try {
+    return read_checkpoint(fs, pack);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
+        error.code() != ErrorCode::not_found) {
+      throw;
+    }
+    return std::nullopt;
+  }
+}
 
 void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Index& index,
                      Store::RebuildReport& report) {
-  std::vector<NewCheckpoint> batch;
-  const auto flush = [&] {
-    index.update([&](IndexUpdate& update) {
-      for (const NewCheckpoint& checkpoint : batch) {
-        update.put_checkpoint(checkpoint.record);
-        update.put_chunks(checkpoint.chunks);
-      }
-    });
-    batch.clear();
-  };
+  CheckpointBatch batch(index);
   for (const ScannedPack& pack : packs) {
-    try {
-      const ScannedCheckpoint checkpoint = read_checkpoint(fs, pack);
-      batch.push_back({checkpoint.record, chunk_rows(checkpoint.pack.directory)});
-    } catch (const Error& error) {
-      // Damaged, newer or pruned. Anything else may be right the next time: no index is better than
-      // one that lacks a checkpoint.
-      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
-          error.code() != ErrorCode::not_found) {
-        throw;
-      }
-      continue;
-    }
+    const auto checkpoint = read_if_sound(fs, pack);
+    if (!checkpoint) continue;
+    batch.add(checkpoint->record, chunk_rows(checkpoint->pack.directory));
     report.checkpoints += 1;
-    report.chunks += batch.back().chunks.size();
-    if (batch.size() == checkpoints_per_transaction) flush();
+    report.chunks += checkpoint->pack.directory.chunks.size();
   }
-  if (!batch.empty()) flush();
+  batch.flush();
 }
 
 // A pack that a repair wrote anew has another size, or the same chunks.

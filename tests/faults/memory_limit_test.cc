@@ -20,25 +20,25 @@ namespace ckp {
 namespace {
 
 constexpr std::size_t chunk_size = 4096;
-constexpr std::size_t storage_size = 1u << 20;  // of one tensor
-constexpr std::size_t chunks_per_tensor = storage_size / chunk_size;
+constexpr std::size_t tensors = 500;         // below chunk_size / 8: see ManyChunks
+constexpr std::size_t storage_chunks = 100;  // of each tensor
 constexpr std::uint64_t mebibyte = 1u << 20;
 
 // Tensors that lie in one buffer, each eight bytes behind the one before, so that no chunk equals
 // another although all are nearly empty: small in memory and on disk, many in number.
 class ManyChunks {
  public:
-  ManyChunks(std::uint64_t chunks, std::uint64_t version)
-      : tensors_(chunks / chunks_per_tensor), buffer_(storage_size + 8 * tensors_) {
+  static constexpr std::uint64_t count = tensors * storage_chunks;
+
+  explicit ManyChunks(std::uint64_t version) : buffer_(storage_size + 8 * tensors) {
     for (std::size_t at = 0, i = 1; at + 8 <= buffer_.size(); at += chunk_size, ++i) {
       const std::uint64_t mark = version << 32 | i;
       std::memcpy(&buffer_[at], &mark, sizeof mark);
     }
   }
-  std::uint64_t chunks() const { return tensors_ * chunks_per_tensor; }
   StateDict dict() const {
     StateDict state;
-    for (std::size_t i = 0; i < tensors_; ++i) {
+    for (std::size_t i = 0; i < tensors; ++i) {
       state.add("table/" + std::to_string(i),
                 contiguous_view(DType::int64, {storage_size / 8}, &buffer_[8 * i]));
     }
@@ -46,7 +46,7 @@ class ManyChunks {
   }
 
  private:
-  std::size_t tensors_;
+  static constexpr std::size_t storage_size = storage_chunks * chunk_size;
   std::vector<std::byte> buffer_;
 };
 
@@ -59,19 +59,19 @@ TEST(MemoryLimitTest, VerifyAndPruneOfManyChunks) {
 #endif
   const test::TemporaryDirectory directory{test::memory_directory()};
   const std::string store = (directory / "store").string();
-  std::uint64_t chunks = 0;
+  const std::uint64_t saves = test::effort(4);
   {
     Store made = Store::create(store);
     ckp::Run run = made.create_run({.name = "many"});
-    for (const std::uint64_t epoch : {1u, 2u}) {
-      const ManyChunks state(test::effort(100'000), epoch);
+    for (std::uint64_t epoch = 1; epoch <= saves; ++epoch) {
+      const ManyChunks state(epoch);
       const SaveReport report = run.save(state.dict(), {.epoch = static_cast<std::int64_t>(epoch),
                                                         .encode = {.chunk_size = chunk_size}})
                                     .wait();
-      ASSERT_EQ(report.chunks_written, state.chunks());
-      chunks += state.chunks();
+      ASSERT_EQ(report.chunks_written, state.count);
     }
   }
+  const std::uint64_t chunks = saves * ManyChunks::count;
   const std::string ckptool = std::string(CKP_BIN_DIR) + "/ckptool";
   const std::vector<std::vector<std::string>> commands = {
       {ckptool, "verify", store},        {ckptool, "verify", store, "--full"},
