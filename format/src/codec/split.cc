@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "split_avx2.h"
+
 namespace ckp::format {
 namespace {
 
@@ -104,9 +106,9 @@ struct Rest {
   std::array<std::array<std::byte, block>, sizeof(T)> planes{};
 };
 
+// Elements from number `i` on.
 template <class T, bool rotated>
-void split(const std::byte* raw, std::size_t count, const Targets& planes) {
-  std::size_t i = 0;
+void split(const std::byte* raw, std::size_t i, std::size_t count, const Targets& planes) {
   for (; i + block <= count; i += block) {
     split_block<T, rotated>(raw + i * sizeof(T), planes, i);
   }
@@ -120,8 +122,7 @@ void split(const std::byte* raw, std::size_t count, const Targets& planes) {
 }
 
 template <class T, bool rotated>
-void merge(const Sources& planes, std::size_t count, std::byte* raw) {
-  std::size_t i = 0;
+void merge(const Sources& planes, std::size_t i, std::size_t count, std::byte* raw) {
   for (; i + block <= count; i += block) {
     merge_block<T, rotated>(planes, i, raw + i * sizeof(T));
   }
@@ -153,19 +154,33 @@ void with_element(std::size_t scalar_size, Action action) {
 
 }  // namespace
 
+Instructions best_instructions() {
+  return has_avx2() ? Instructions::avx2 : Instructions::portable;
+}
+
 void split_planes(const std::byte* raw, std::size_t count, std::size_t scalar_size, bool rotated,
-                  const std::array<std::byte*, max_scalar_size>& planes) {
+                  const std::array<std::byte*, max_scalar_size>& planes,
+                  Instructions instructions) {
+  std::size_t done = 0;
+  if (instructions == Instructions::avx2) {
+    done = split_avx2(raw, count, scalar_size, rotated, planes);
+  }
   with_element(scalar_size, [&](auto element) {
     using T = decltype(element);
-    rotated ? split<T, true>(raw, count, planes) : split<T, false>(raw, count, planes);
+    rotated ? split<T, true>(raw, done, count, planes) : split<T, false>(raw, done, count, planes);
   });
 }
 
 void merge_planes(const std::array<const std::byte*, max_scalar_size>& planes, std::size_t count,
-                  std::size_t scalar_size, bool rotated, std::byte* raw) {
+                  std::size_t scalar_size, bool rotated, std::byte* raw,
+                  Instructions instructions) {
+  std::size_t done = 0;
+  if (instructions == Instructions::avx2) {
+    done = merge_avx2(planes, count, scalar_size, rotated, raw);
+  }
   with_element(scalar_size, [&](auto element) {
     using T = decltype(element);
-    rotated ? merge<T, true>(planes, count, raw) : merge<T, false>(planes, count, raw);
+    rotated ? merge<T, true>(planes, done, count, raw) : merge<T, false>(planes, done, count, raw);
   });
 }
 
