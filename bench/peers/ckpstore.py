@@ -5,7 +5,7 @@ import torch
 
 import tensors
 from library import Library
-from peers import Peer
+from peer import Peer
 from workloads import Checkpoint, State
 
 RUN = "bench"

@@ -21,8 +21,10 @@ import files
 import integrity
 import machine
 import measure
+import series
 import workloads
-from peers import PEERS, Peer, missing_import
+from peer import Peer
+from peers import PEERS, missing_import
 from process import Result
 from results import Group, Results
 from workloads import WORKLOADS
@@ -30,7 +32,6 @@ from workloads import WORKLOADS
 SPEED = ("W1", "W2", "W3", "W4", "W5", "R1", "R2")
 INTEGRITY = {"flips": (integrity.flips, "R2"), "kills": (integrity.kills, "K"), "torn": (integrity.torn, "K")}
 LEFT_OUT = {"zipnn": {"W2", "W3", "W4"}}  # a compressor alone is no answer there
-LIMITS = {"memcpy", "hash"}
 
 Measurement = Callable[[type[Peer], Path], Result]
 
@@ -44,7 +45,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", type=names, default=list(SPEED), metavar="W1,W4,...")
     parser.add_argument("--peers", type=names, metavar="raw,torch_save,...", help="ckpstore and the limits always run")
     parser.add_argument("--places", type=names, default=["disk", "tmpfs"], metavar="disk,tmpfs")
-    parser.add_argument("--tests", type=names, default=["speed", *INTEGRITY], metavar="speed,flips,kills,torn")
+    parser.add_argument("--tests", type=names, default=["speed", "series", *INTEGRITY],
+                        metavar="speed,series,flips,kills,torn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checkpoints", type=int, help="only the first so many of each workload")
     parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"))
@@ -73,6 +75,9 @@ class Comparison:
             for workload in self.options.workloads:
                 for place in self.options.places:
                     self.speed(workload, place)
+        if "series" in self.options.tests:
+            kinds = {name: kind for name, kind in self.kinds.items() if name in series.PEERS}
+            self.group("W3", "series", "disk", kinds, 1, series.series)
         for test, (work, workload) in INTEGRITY.items():
             if test in self.options.tests:
                 checkpoints = workloads.load(self.options.work, workload)
@@ -121,7 +126,7 @@ class Comparison:
 
 
 def brief(row: Result) -> str:
-    shown = {key: value for key, value in row.items() if key not in ("peer", "round", "saves")}
+    shown = {key: value for key, value in row.items() if key not in ("peer", "round", "saves", "series")}
     for key in ("stall", "durable"):
         if "saves" in row:
             shown[key] = [save[key] for save in row["saves"]]

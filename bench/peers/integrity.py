@@ -8,7 +8,7 @@ from pathlib import Path
 import files
 import tensors
 from measure import LiveState
-from peers import Peer
+from peer import Peer
 from process import Result, begin_group, in_child, kill_group
 from workloads import Checkpoint, State
 

@@ -18,7 +18,7 @@ import torch
 
 import files
 import tensors
-from peers import Peer
+from peer import Peer
 from process import Result, in_child
 from workloads import Checkpoint, State, nbytes
 
@@ -122,7 +122,9 @@ def loads(kind: type[Peer], root: Path, last: Checkpoint, i: int, one: str, cold
 def timing(kind: type[Peer], root: Path, checkpoints: list[Checkpoint], one: str, cold: bool) -> Result:
     """Every checkpoint saved and waited for; the last one loaded."""
     result = in_child(lambda: saves(kind, root, checkpoints))
-    if "error" in result or kind.only_stall:
+    if kind.only_stall and "saves" in result:
+        return {"saves": [{key: row[key] for key in ("stall", "cpu")} for row in result["saves"]]}
+    if "error" in result:
         return result
     size = files.size_of(root)
     result |= {"files": size.files, "bytes": size.bytes, "raw_bytes": sum(nbytes(c.state) for c in checkpoints)}

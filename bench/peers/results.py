@@ -42,15 +42,14 @@ def plain(key: str) -> Metric:
 
 
 def first(key: str) -> Metric:
-    return lambda row: row["saves"][0][key] if "saves" in row else None
+    return lambda row: row["saves"][0].get(key) if "saves" in row else None
 
 
 def later(key: str) -> Metric:
     """The median of the saves after the first; of the only one when there is one."""
     def metric(row: Row) -> float | None:
-        if "saves" not in row:
-            return None
-        return statistics.median(save[key] for save in row["saves"][1:] or row["saves"])
+        values = [save[key] for save in row.get("saves", []) if key in save]
+        return statistics.median(values[1:] or values) if values else None
     return metric
 
 

@@ -6,7 +6,7 @@
 #   --workloads W1,W4,...     of W1 W2 W3 W4 W5 R1 R2; all of them
 #   --peers raw,dcp,...       of raw torch_save safetensors dcp dcp_async moonclip tensorfs orbax zipnn; all
 #   --places disk,tmpfs       WORKDIR, and /dev/shm (--tmpfs DIR)
-#   --tests speed,flips,kills,torn
+#   --tests speed,series,flips,kills,torn
 #   --rounds N                3
 #   --checkpoints N           only the first N of each workload
 #   --results DIR             where tables and charts go; bench/results

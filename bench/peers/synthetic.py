@@ -84,12 +84,24 @@ def lora(out: Writer) -> None:
         training.advance(100)
 
 
+EMBEDDING_ROWS = 1_000_000
+
+
+def embedding_training() -> Training:
+    return Training({"emb.weight": (EMBEDDING_ROWS, 64)}, seed=3)
+
+
+def change_some_rows(training: Training) -> None:
+    """One step that saw 1 % of the rows."""
+    rows = torch.randperm(EMBEDDING_ROWS, generator=training.generator)[: EMBEDDING_ROWS // 100]
+    training.advance(1, rows)
+
+
 def embedding(out: Writer) -> None:
-    rows = 1_000_000
-    training = Training({"emb.weight": (rows, 64)}, seed=3)
+    training = embedding_training()
     for i in range(5):
         out.checkpoint(training.state(), 1.0 - 0.1 * i)
-        training.advance(1, torch.randperm(rows, generator=training.generator)[: rows // 100])
+        change_some_rows(training)
 
 
 def mixed_precision(out: Writer) -> None:

@@ -1,4 +1,6 @@
 """Tensors as other libraries see them."""
+import hashlib
+
 import numpy as np
 import torch
 
@@ -39,6 +41,15 @@ def equal(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(
         one[name].dtype == tensor.dtype and one[name].shape == tensor.shape and
         np.array_equal(memory_of(one[name].contiguous()), memory_of(tensor)) for name, tensor in other.items())
+
+
+def digest(state: State) -> str:
+    """Of names and bytes, to compare what two processes have."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(memory_of(tensor))
+    return digest.hexdigest()
 
 
 def touch(state: State) -> None:

@@ -115,6 +115,7 @@ def main() -> None:
               "W4": lambda out: training.small_network(out, arguments.fashion),
               "R2": lambda out: training.convolutional_network(out, arguments.fashion),
               "R1": lambda out: training.downloaded_weights(out, arguments.minilm)}
+    torch.set_num_threads(1)  # sums in the same order on every machine
     for name in arguments.names:
         folder = arguments.work / "data" / name
         if name not in makers or folder.exists():
