@@ -9,6 +9,7 @@ import functools
 import gc
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from workloads import WORKLOADS
 
 SPEED = ("W1", "W2", "W3", "W4", "W5", "R1", "R2")
 INTEGRITY = {"flips": (integrity.flips, "R2"), "kills": (integrity.kills, "K"), "torn": (integrity.torn, "K")}
-LEFT_OUT = {"zipnn": {"W2", "W3", "W4"}}  # a compressor alone is no answer there
+# A compressor alone is no answer to small changes, and threads no help with small states.
+LEFT_OUT = {"zipnn": {"W2", "W3", "W4"}, "memcpy": {"W4"}, "hash": {"W4"}}
 
 Measurement = Callable[[type[Peer], Path], Result]
 
@@ -57,7 +59,8 @@ class Comparison:
     def __init__(self, options: argparse.Namespace):
         self.options = options
         self.results = Results(options.results / "results.json")
-        self.roots = {"disk": options.work / "stores", "tmpfs": options.tmpfs / f"ckpstore-peers-{os.getpid()}"}
+        self.roots = {"disk": options.work / f"stores-{os.getpid()}",
+                      "tmpfs": options.tmpfs / f"ckpstore-peers-{os.getpid()}"}
         self.kinds, self.absent = self._available(ckpstore.use(options.library))
 
     def _available(self, ours: dict[str, type[Peer]]) -> tuple[dict[str, type[Peer]], dict[str, str]]:
@@ -128,8 +131,8 @@ class Comparison:
 def brief(row: Result) -> str:
     shown = {key: value for key, value in row.items() if key not in ("peer", "round", "saves", "series")}
     for key in ("stall", "durable"):
-        if "saves" in row:
-            shown[key] = [save[key] for save in row["saves"]]
+        if values := [save[key] for save in row.get("saves", ()) if key in save]:
+            shown[key] = values
     return ", ".join(f"{key} {_text(value)}" for key, value in shown.items())
 
 
@@ -141,6 +144,7 @@ def _text(value: object) -> str:
 
 def main() -> None:
     options = arguments()
+    warnings.filterwarnings("ignore")  # deprecations within the packages
     torch.set_num_threads(1)  # no threads in the parent: the children are forked from it
     comparison = Comparison(options)
     try:

@@ -181,12 +181,12 @@ def many(kind: type[Peer], root: Path, checkpoints: list[Checkpoint]) -> Result:
     result = in_child(lambda: save_one_by_one(kind, root, checkpoints))
     files.clear(root)
     result |= in_child(lambda: save_queued(kind, root, checkpoints))
-    if "error" in result or kind.only_stall:
+    if "error" in result:
         return result
     size = files.size_of(root)
     result |= {"files": size.files, "bytes": size.bytes, "raw_bytes": sum(nbytes(c.state) for c in checkpoints)}
-    for question in (best_epoch, rebuild):
-        if question is rebuild and not hasattr(kind, "rebuild_index"):
+    for question, is_asked in ((best_epoch, kind.can_find_best), (rebuild, hasattr(kind, "rebuild_index"))):
+        if not is_asked:
             continue
         answer = in_child(lambda: question(kind, root, checkpoints))
         result |= {f"{question.__name__}_error": answer["error"]} if "error" in answer else answer

@@ -16,6 +16,7 @@ class Peer:
     versioned = False  # a store of many checkpoints, nothing overwritten; else: one file or folder for each
     imports: tuple[str, ...] = ()  # loaded before anything is measured
     can_load_one = True
+    can_find_best = True
     only_stall = False  # a limit of the machine that stores nothing
 
     def __init__(self, root: Path, like: State):

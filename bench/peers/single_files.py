@@ -15,7 +15,7 @@ from workloads import Checkpoint, State
 class RawFile(Peer):
     """The floor: the bytes in one file, fsync, rename. No names, no checks."""
 
-    can_load_one = False
+    can_load_one = can_find_best = False
 
     def save(self, i: int, checkpoint: Checkpoint) -> None:
         partial = self.path(i, ".partial")
@@ -70,7 +70,7 @@ class ZipNn(Peer):
     """A compressor, no checkpoint system: every tensor by itself, pickled into one file."""
 
     imports = ("zipnn",)
-    can_load_one = False
+    can_load_one = can_find_best = False
     dtypes = {torch.bfloat16: "bfloat16", torch.float32: "float32"}  # any other: as float32
 
     def coder(self, dtype: torch.dtype = torch.float32):
