@@ -74,7 +74,7 @@ using Line = std::span<const CheckpointRecord>;
 void keep_last(std::uint32_t count, Line line, Reasons& reasons) {
   std::uint32_t rank = 0;
   for (auto one = line.rbegin(); one != line.rend() && rank < count; ++one) {
-    if (!one->nonfinite) reasons.add(*one, fmt::format("last {} of {}", ++rank, count));
+    if (one->resumable()) reasons.add(*one, fmt::format("last {} of {}", ++rank, count));
   }
 }
 
@@ -105,7 +105,7 @@ void keep_best(const KeepBest& rule, const RunRecord& run, Line line, Reasons& r
   std::vector<std::pair<double, const CheckpointRecord*>> ranked;
   for (const CheckpointRecord& checkpoint : line) {
     const auto found = checkpoint.metrics.find(ranking.metric);
-    if (checkpoint.nonfinite || found == checkpoint.metrics.end()) continue;
+    if (!checkpoint.resumable() || found == checkpoint.metrics.end()) continue;
     if (std::isfinite(found->second)) ranked.emplace_back(found->second, &checkpoint);
   }
   // Stable: ties go to the earlier.
@@ -120,13 +120,13 @@ void keep_best(const KeepBest& rule, const RunRecord& run, Line line, Reasons& r
   }
 }
 
-// An epoch may have many saves, by steps: the last stands for it, a finite one if there is one.
+// An epoch may have many saves, by steps: the last stands for it, a resumable one if there is one.
 void keep_every_epochs(std::int64_t epochs, Line line, Reasons& reasons) {
   std::map<std::int64_t, const CheckpointRecord*> last;
   for (const CheckpointRecord& one : line) {
     if (one.epoch % epochs != 0) continue;
     const CheckpointRecord*& chosen = last[one.epoch];
-    if (chosen == nullptr || chosen->nonfinite || !one.nonfinite) chosen = &one;
+    if (chosen == nullptr || !chosen->resumable() || one.resumable()) chosen = &one;
   }
   for (const auto& [epoch, one] : last) reasons.add(*one, fmt::format("every {} epochs", epochs));
 }

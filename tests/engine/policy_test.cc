@@ -115,6 +115,13 @@ TEST_F(Deciding, LastDoesNotCountNonfiniteOnes) {
                 none, none, {"last 2 of 2"}, none, {"newest resumable", "last 1 of 2"}, none}));
 }
 
+TEST_F(Deciding, CheckpointsSavedInsideAStepAreNeverLastOrBest) {
+  all_[5].tags[std::string(mid_step_tag)] = "an exception ended the step";
+  all_[5].metrics["loss"] = -1;
+  EXPECT_EQ(decide({.last = 1, .best = {{1, "loss", Better::lower}}})[5], none);
+  EXPECT_EQ(decide({.last = 1})[4], (Reasons{"newest resumable", "last 1 of 1"}));
+}
+
 TEST_F(Deciding, BestGoesToTheEarlierOfATie) {
   EXPECT_EQ(
       decide({.best = {{2, "loss", {}}}}),

@@ -115,6 +115,15 @@ TEST(NewestResumable, IsTheNewestFiniteOne) {
   EXPECT_FALSE(newest_resumable({}));
 }
 
+TEST(NewestResumable, IsNotOneSavedInsideAStep) {
+  std::vector line{checkpoint(1, 1, 1, 1), checkpoint(2, 2, 1, 2)};
+  line[0].metrics["loss"] = 2;
+  line[1].metrics["loss"] = 1;
+  line[1].tags[std::string(mid_step_tag)] = "an exception ended the step";
+  EXPECT_EQ(newest_resumable(line)->id, id_of(1));
+  EXPECT_EQ(best(line, "loss", Better::lower)->id, id_of(1));
+}
+
 TEST(Best, TiesGoToTheEarlierAndOnlyFiniteValuesWin) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   std::vector<CheckpointRecord> line;

@@ -42,6 +42,9 @@ Facts checkpoint_facts(const CheckpointRecord& checkpoint) {
   if (checkpoint.nonfinite) {
     facts.emplace_back("nonfinite", "yes: a tensor holds NaN or infinity; resume passes it over");
   }
+  if (checkpoint.mid_step()) {
+    facts.emplace_back("mid-step", "yes: an exception ended the step; resume passes it over");
+  }
   add_values(facts, "tag", checkpoint.tags);
   return facts;
 }

@@ -32,6 +32,7 @@ std::vector<Row> rows_of(const Store& store, const RunRecord& run, bool all) {
     if (winner.has_value() && winner->id == each.id) row.flags.emplace_back("best");
     if (each.final) row.flags.emplace_back("final");
     if (each.nonfinite) row.flags.emplace_back("nonfinite");
+    if (each.mid_step()) row.flags.emplace_back("mid-step");
     if (each.salvaged_from.has_value()) {
       row.flags.emplace_back("salvaged");
     } else if (!current.contains(each.id)) {

@@ -17,11 +17,11 @@ namespace ckp {
 std::vector<CheckpointRecord> current_line(const RunRecord& run,
                                            std::span<const CheckpointRecord> checkpoints);
 
-// The newest of `line` that resume may take by itself (finite), or nothing.
+// The newest of `line` that resume may take by itself (CheckpointRecord::resumable), or nothing.
 std::optional<CheckpointRecord> newest_resumable(std::span<const CheckpointRecord> line);
 
-// The best of `line` by a metric. NaN, infinite and absent values and nonfinite checkpoints never
-// win; ties go to the earlier. Nothing when no checkpoint has a value.
+// The best of `line` by a metric. NaN, infinite and absent values and checkpoints that are not
+// resumable never win; ties go to the earlier. Nothing when no checkpoint has a value.
 std::optional<CheckpointRecord> best(std::span<const CheckpointRecord> line,
                                      std::string_view metric, Better better);
 

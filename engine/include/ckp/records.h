@@ -66,6 +66,10 @@ struct JournalMark {
   friend bool operator==(const JournalMark&, const JournalMark&) = default;
 };
 
+// The tag of a checkpoint that was saved inside a training step, when an exception ended it:
+// buffers and random state may be ahead, weights half updated.
+inline constexpr std::string_view mid_step_tag = "mid_step";
+
 struct CheckpointRecord {
   Uuid id;   // also the uuid of its pack
   Uuid run;  // nil for a standalone file
@@ -89,8 +93,9 @@ struct CheckpointRecord {
   // missing. Such a checkpoint is never on the current line: it is found by its id only.
   std::optional<Uuid> salvaged_from;
   std::vector<std::string> missing;
+  bool mid_step() const { return tags.contains(mid_step_tag); }
   // Whether a resume may take it by itself.
-  bool resumable() const { return !nonfinite && !salvaged_from; }
+  bool resumable() const { return !nonfinite && !salvaged_from && !mid_step(); }
   // Compares metrics by their bits.
   friend bool operator==(const CheckpointRecord& a, const CheckpointRecord& b);
 };

@@ -19,7 +19,7 @@ struct KeepBest {
 
 // Rules are ORed, and applied to each run by itself.
 struct KeepPolicy {
-  std::uint32_t last = 0;  // newest finite checkpoints of the current line
+  std::uint32_t last = 0;  // newest resumable checkpoints of the current line
   std::vector<KeepBest> best = {};
   std::int64_t every_epochs = 0;  // epoch divisible by this: the last (finite) one of that epoch
   std::int64_t every_steps = 0;   // step divisible by this
@@ -35,6 +35,11 @@ void parse_keep_every(std::string_view text, KeepPolicy& policy);
 std::int64_t parse_duration_ns(std::string_view text);
 KeepBest parse_keep_best(std::string_view text);
 
+// {"last 2", "best 3", "every 10 epochs"}, and "best 1 val/auc:max", "every 500 steps", "within
+// 7d", "tag NAME". Without rules the policy is empty. Throws Error(invalid_argument) with the
+// forms.
+KeepPolicy parse_keep_rules(std::span<const std::string> rules);
+
 struct KeepDecision {
   CheckpointRecord checkpoint;
   bool keep = false;
@@ -43,8 +48,8 @@ struct KeepDecision {
                 // ("no rule keeps it", "superseded")
 };
 
-// Decides for all checkpoints of one run, in commit order. The newest finite, resumable checkpoint
-// of the current line is always kept. A checkpoint whose nonfinite state is the newest of all is
+// Decides for all checkpoints of one run, in commit order. The newest resumable checkpoint of
+// the current line is always kept. A newer one that is nonfinite or was saved inside a step is
 // judged by the rules like any other. Throws Error(invalid_argument) for an empty policy.
 std::vector<KeepDecision> decide(const KeepPolicy& policy, const RunRecord& run,
                                  std::span<const CheckpointRecord> checkpoints,
