@@ -130,6 +130,26 @@ TEST_F(ListTest, ShowHasFactsMetricsTensorsAndValues) {
   EXPECT_FALSE(json.contains("run"));
 }
 
+TEST_F(ListTest, ShowHasTheCertificateAndWhatEndedTheStep) {
+  StateDict state;
+  state.set("progress/epoch", 2);
+  state.set("certificate/parts/model", "model");
+  state.set("certificate/facts/threads", 4);
+  state.set("certificate/warnings", Value::List{"no random generators"});
+  SaveOptions options;
+  options.tags[std::string(mid_step_tag)] = "an exception ended the step";
+  save_file(root() / "one.ckp", state, options);
+  const Result text = ckptool({"show", "one.ckp"});
+  for (const std::string part :
+       {"\nvalues\n  progress/epoch  2\n\ncertificate\n  facts/threads  4\n  parts/model    model\n"
+        "  warning: no random generators\n",
+        "mid-step", "resume passes it over"}) {
+    EXPECT_TRUE(contains(text.out, part)) << part << text;
+  }
+  const nlohmann::json json = ckptool({"show", "one.ckp", "--json"}).json();
+  EXPECT_EQ(json["values"]["certificate"]["facts"]["threads"], 4);
+}
+
 TEST_F(ListTest, ShowOfARunAddsItsRecord) {
   const nlohmann::json json = ckptool({"show", "store", "cnn", "--json"}).json();
   EXPECT_EQ(json["run"]["parameters"]["lr"], 0.001);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "ckp/address.h"
+#include "ckp/certificate.h"
 #include "command.h"
 #include "facts.h"
 #include "render.h"
@@ -66,15 +67,30 @@ Json manifest_json(const format::Manifest& manifest) {
   return {{"parts", parts}, {"tensors", tensors}, {"values", to_json(manifest.values)}};
 }
 
+// What the saving program was, and what a resume will lack.
+std::string certificate_text(const Value& certificate) {
+  const Value::Map* parts = certificate.get_if<Value::Map>();
+  if (parts == nullptr) return "";
+  Facts rows = flatten(*parts);
+  std::erase_if(rows, [](const auto& row) { return row.first == "warnings"; });
+  std::string text = "\ncertificate\n" + facts_text(rows, "  ");
+  const Value* warnings = certificate.find("warnings");
+  const Value::List* list = warnings == nullptr ? nullptr : warnings->get_if<Value::List>();
+  if (list == nullptr) return text;
+  for (const Value& warning : *list) text += "  warning: " + value_text(warning) + "\n";
+  return text;
+}
+
 class Show : public Command {
  public:
   Show()
-      : Command("show",
-                "Show a checkpoint: counters, metrics, tensors, values; for a run without @ also "
-                "the run's record",
-                "ckptool show ./store cnn-lr3@best\n"
-                "ckptool show ./store cnn-lr3\n"
-                "ckptool show model.ckp") {}
+      : Command(
+            "show",
+            "Show a checkpoint: counters, metrics, tensors, values, its resume certificate; for a "
+            "run without @ also the run's record",
+            "ckptool show ./store cnn-lr3@best\n"
+            "ckptool show ./store cnn-lr3\n"
+            "ckptool show model.ckp") {}
 
  private:
   void declare() override {
@@ -128,7 +144,10 @@ class Show : public Command {
     if (!manifest.tensors.empty()) {
       text += "\n" + parts_table(manifest) + "\n" + tensors_table(manifest);
     }
-    if (!manifest.values.empty()) text += "\nvalues\n" + facts_text(flatten(manifest.values), "  ");
+    Value::Map values = manifest.values;
+    const auto certificate = values.extract(std::string(certificate_part));
+    if (!values.empty()) text += "\nvalues\n" + facts_text(flatten(values), "  ");
+    if (!certificate.empty()) text += certificate_text(certificate.mapped());
     return text;
   }
 };

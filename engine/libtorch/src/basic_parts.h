@@ -19,6 +19,7 @@ namespace ckp::libtorch {
 class ModelPart : public Part {
  public:
   explicit ModelPart(const torch::nn::Module& module) : module_(module) {}
+  std::string_view kind() const override { return "model"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 
@@ -29,6 +30,7 @@ class ModelPart : public Part {
 class StepLrPart : public Part {
  public:
   explicit StepLrPart(torch::optim::StepLR& scheduler) : scheduler_(scheduler) {}
+  std::string_view kind() const override { return "scheduler"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 
@@ -38,6 +40,7 @@ class StepLrPart : public Part {
 
 class RandomStatePart : public Part {
  public:
+  std::string_view kind() const override { return "random_state"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 };
@@ -45,6 +48,7 @@ class RandomStatePart : public Part {
 class ValuePart : public Part {
  public:
   explicit ValuePart(Value& value) : value_(value) {}
+  std::string_view kind() const override { return "value"; }
   void save(PartWriter& out) const override { out.value("", value_); }
   void check(PartReader& in) override;
 

@@ -92,6 +92,17 @@ bool same_members(const Names& here, const Names& stored, const std::string& whe
 
 }  // namespace
 
+OptimizerPart::OptimizerPart(torch::optim::Optimizer& optimizer) : optimizer_(optimizer) {
+  try {
+    const OptimizerKind& kind = kind_of(optimizer, "optimizer");
+    for (const auto& group : optimizer.param_groups()) {
+      constructed_.push_back(kind.save_options(group.options()));
+    }
+  } catch (const Error&) {
+    // No kind that is known: saving and restoring say so.
+  }
+}
+
 void OptimizerPart::save(PartWriter& out) const {
   const OptimizerKind& kind = kind_of(optimizer_, out.part());
   const Optimizer& optimizer = optimizer_;
@@ -104,6 +115,7 @@ void OptimizerPart::save(PartWriter& out) const {
     Value entry;
     entry["params"] = Value::List(names[g].begin(), names[g].end());
     entry["options"] = kind.save_options(group.options());
+    entry["constructed"] = g < constructed_.size() ? Value(constructed_[g]) : entry["options"];
     groups.push_back(std::move(entry));
     for (std::size_t i = 0; i < names[g].size(); ++i) {
       auto place = states.find(key_in(states, group.params()[i]));
@@ -139,12 +151,40 @@ void OptimizerPart::check_group(PartReader& in, const OptimizerKind& kind, std::
   const std::string where = fmt::format("{}: group {}", in.part(), number);
   if (!same_members(names, stored_names(stored, where), where, in)) return;
   auto& group = optimizer_.param_groups()[number];
-  const Value* options = stored.find("options");
+  Value::Map constructed;
   in.on_restore(
-      kind.check_options(options == nullptr ? Value() : *options, where, group.options()));
+      kind.check_options(chosen_options(in, number, stored, constructed), where, group.options()));
+  in.on_restore([this, number, constructed] {
+    if (number < constructed_.size()) constructed_[number] = constructed;
+  });
   for (std::size_t i = 0; i < names.size(); ++i) {
     check_state(in, kind, names[i], group.params()[i]);
   }
+}
+
+Value OptimizerPart::chosen_options(PartReader& in, std::size_t number, const Value& stored,
+                                    Value::Map& constructed) const {
+  const Value* found = stored.find("options");
+  Value options = found == nullptr ? Value() : *found;
+  if (number >= constructed_.size()) return options;
+  constructed = constructed_[number];
+  const Value* theirs = stored.find("constructed");
+  for (auto& [name, mine] : constructed) {
+    const Value* now = options.find(name);
+    if (now == nullptr) continue;
+    const std::string path = fmt::format("{}/{}", number, name);
+    if (in.keeps_constructed(path)) {
+      in.compare(path, mine, *now);
+      options[name] = mine;
+      continue;
+    }
+    // A scheduler has moved the option meanwhile; what tells is how the two programs began.
+    const Value* before = theirs == nullptr ? nullptr : theirs->find(name);
+    if (before == nullptr) before = now;
+    in.compare(path, mine, *before);
+    mine = *before;
+  }
+  return options;
 }
 
 void OptimizerPart::check_state(PartReader& in, const OptimizerKind& kind, const std::string& name,

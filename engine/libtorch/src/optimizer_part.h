@@ -16,13 +16,15 @@ namespace ckp::libtorch {
 
 class OptimizerKind;
 
-// In the checkpoint: the values "type", "groups" (a list of {"params": [names], "options": {...}})
+// In the checkpoint: the values "type", "groups" (a list of {"params": [names], "options": {...},
+// "constructed": {...}}: the options now, and as the program constructed them, before schedulers)
 // and "state" ({name: {plain fields}}, an entry for every parameter that has state), and a tensor
 // "<name>/<field>" per tensor field. Names are the parameters' names in their model; when the
 // optimizer covers several models, "<model>/<name>".
 class OptimizerPart : public Part {
  public:
-  explicit OptimizerPart(torch::optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+  explicit OptimizerPart(torch::optim::Optimizer& optimizer);
+  std::string_view kind() const override { return "optimizer"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 
@@ -32,7 +34,13 @@ class OptimizerPart : public Part {
   void check_state(PartReader& in, const OptimizerKind& kind, const std::string& name,
                    const at::Tensor& parameter);
 
+  // The options of a group to restore: the stored ones, but for those that are to stay as
+  // constructed. Tells the report what differs.
+  Value chosen_options(PartReader& in, std::size_t number, const Value& stored,
+                       Value::Map& constructed) const;
+
   torch::optim::Optimizer& optimizer_;
+  std::vector<Value::Map> constructed_;  // by group
 };
 
 }  // namespace ckp::libtorch

@@ -103,6 +103,18 @@ const Value& PartReader::value(std::string_view path) const {
 
 const ParameterNames& PartReader::parameters() const { return plan_.parameters(); }
 
+void PartReader::compare(std::string_view path, Value program, Value checkpoint) {
+  plan_.compare(join(part_, path), std::move(program), std::move(checkpoint));
+}
+
+bool PartReader::keeps_constructed(std::string_view path) const {
+  return plan_.keeps_constructed(join(part_, path));
+}
+
+void PartReader::converted(std::string_view what) {
+  plan_.converted(fmt::format("{}: {}", part_, what));
+}
+
 void PartReader::mismatch(std::string what) { plan_.problem(std::move(what)); }
 
 void PartReader::on_restore(std::function<void()> action) { plan_.on_restore(std::move(action)); }

@@ -21,6 +21,7 @@ void Progress::save(PartWriter& out) const {
   out.value("step", step);
   out.value("batch", batch);
   out.value("samples", samples);
+  out.value("trained_seconds", trained_seconds);
   Value::Map sums;
   for (const auto& [name, mean] : means) {
     sums[name] = Value::Map{{"sum", mean.sum}, {"count", mean.count}};
@@ -39,13 +40,16 @@ void Progress::check(PartReader& in) {
     }
     stored[name] = {sum->as_double(), count->as_int()};
   }
+  const Value* seconds = in.find_value("trained_seconds");
   in.on_restore([this, epochs = in.value("epoch").as_int(), steps = in.value("step").as_int(),
                  batches = in.value("batch").as_int(), seen = in.value("samples").as_int(),
+                 seconds = seconds == nullptr ? 0.0 : seconds->as_double(),
                  stored = std::move(stored)] {
     epoch = epochs;
     step = steps;
     batch = batches;
     samples = seen;
+    trained_seconds = seconds;
     means = stored;
   });
 }

@@ -5,10 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <sstream>
 
+#include "ckp/certificate.h"
 #include "ckp/closest_name.h"
 #include "ckp/error.h"
 #include "ckp/libtorch/tensor.h"
+#include "name_pattern.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -117,30 +120,73 @@ void RestorePlan::schedule(const TensorEntry& entry, const at::Tensor& target) {
   staged_.push_back({host, target, static_cast<std::uint16_t>(stored_bits)});
 }
 
-void RestorePlan::missing_part(const std::string& part, bool strict) {
+void RestorePlan::compare(std::string name, Value program, Value checkpoint) {
+  if (program == checkpoint) return;
+  const auto kept =
+      keeps_constructed(name) ? Difference::Kept::program : Difference::Kept::checkpoint;
+  differences_.push_back({std::move(name), std::move(program), std::move(checkpoint), kept});
+}
+
+bool RestorePlan::keeps_constructed(std::string_view name) const {
+  return std::any_of(options_.keep_constructed.begin(), options_.keep_constructed.end(),
+                     [&](const std::string& pattern) { return name_fits(pattern, name); });
+}
+
+void RestorePlan::compare_fact(const std::string& name, const Value& program,
+                               const Value& checkpoint) {
+  if (program == checkpoint) return;
+  // A resumed program is often called in another way, and a newer library resumes exactly, too.
+  const bool for_people = name == "command_line" || name == "library";
+  differences_.push_back({name, program, checkpoint, Difference::Kept::program, !for_people});
+}
+
+void RestorePlan::missing_part(const std::string& part) {
   note_missing(part);
-  if (!strict) return;
+  if (!options_.strict) return;
   std::set<std::string> there;
   for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
     there.insert(first_segment(entry.name));
   }
   for (const auto& [name, value] : checkpoint_.values()) there.insert(name);
+  there.erase(std::string(certificate_part));
   problem(fmt::format("{}: the checkpoint has no such part; it has: {}", part,
                       there.empty() ? "nothing" : fmt::format("{}", fmt::join(there, ", "))));
 }
 
-void RestorePlan::check_all(std::span<const std::string> parts, bool strict) {
-  if (strict) {
-    for (const auto& [part, name] : absent_) problem(absent(part, name));
-    for (const std::string& part : parts) {
-      for (const TensorEntry& entry : tensors_of(part)) {
-        if (asked_.contains(entry.name) || left_out_.contains(entry.name)) continue;
-        problem(fmt::format("{}: in the checkpoint ({}), but not in the {}", entry.name,
-                            describe(entry), part));
-      }
+void RestorePlan::check_leftovers(std::span<const std::string> parts) {
+  for (const auto& [part, name] : absent_) problem(absent(part, name));
+  for (const std::string& part : parts) {
+    for (const TensorEntry& entry : tensors_of(part)) {
+      if (asked_.contains(entry.name) || left_out_.contains(entry.name)) continue;
+      problem(fmt::format("{}: in the checkpoint ({}), but not in the {}", entry.name,
+                          describe(entry), part));
     }
   }
-  if (problems_.empty()) return;
+}
+
+void RestorePlan::check_exact(std::span<const std::string> parts) {
+  if (checkpoint_.record().mid_step()) {
+    throw Error(
+        ErrorCode::mismatch,
+        fmt::format("{}: saved inside a training step, when an exception ended it: no exact "
+                    "resume is possible from it; nothing was changed",
+                    checkpoint_.name()));
+  }
+  const RestoreReport found = report(parts);
+  if (found.exact()) return;
+  std::ostringstream text;
+  text << found;
+  throw Error(ErrorCode::mismatch, fmt::format("{}: an exact resume is not possible; nothing was "
+                                               "changed. It would be: {}",
+                                               checkpoint_.name(), text.str()));
+}
+
+void RestorePlan::check_all(std::span<const std::string> parts) {
+  if (options_.strict) check_leftovers(parts);
+  if (problems_.empty()) {
+    if (options_.exact) check_exact(parts);
+    return;
+  }
   if (problems_.size() == 1) {
     throw Error(ErrorCode::mismatch, problems_[0] + "; nothing was changed");
   }
@@ -155,9 +201,8 @@ void RestorePlan::check_all(std::span<const std::string> parts, bool strict) {
   throw Error(ErrorCode::mismatch, text);
 }
 
-RestoreReport RestorePlan::carry_out(std::span<const std::string> parts,
-                                     const LoadOptions& options) {
-  checkpoint_.load(targets_, options);
+RestoreReport RestorePlan::carry_out(std::span<const std::string> parts) {
+  checkpoint_.load(targets_, options_.load);
   for (Staged& staged : staged_) {
     if (staged.flags & format::tensor_flag::conjugate) staged.host._set_conj(true);
     if (staged.flags & format::tensor_flag::negative) staged.host._set_neg(true);
@@ -174,11 +219,14 @@ RestoreReport RestorePlan::report(std::span<const std::string> parts) const {
     if (tensors_of(part).empty() && has_part(part)) report.restored.push_back(part);
   }
   report.missing = missing_;
+  report.converted = converted_;
+  report.differences = differences_;
   for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
     if (!asked_.contains(entry.name)) report.ignored.push_back(entry.name);
   }
   for (const auto& [name, value] : checkpoint_.values()) {
-    bool wanted = std::find(parts.begin(), parts.end(), name) != parts.end();
+    bool wanted =
+        name == certificate_part || std::find(parts.begin(), parts.end(), name) != parts.end();
     if (!wanted && tensors_of(name).empty()) report.ignored.push_back(name);
   }
   return report;

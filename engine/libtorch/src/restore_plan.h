@@ -20,8 +20,10 @@ namespace ckp::libtorch {
 
 class RestorePlan {
  public:
-  RestorePlan(const Checkpoint& checkpoint, const ParameterNames& parameters)
-      : checkpoint_(checkpoint), parameters_(parameters) {}
+  // Refers to all three.
+  RestorePlan(const Checkpoint& checkpoint, const ParameterNames& parameters,
+              const RestoreOptions& options)
+      : checkpoint_(checkpoint), parameters_(parameters), options_(options) {}
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ParameterNames& parameters() const { return parameters_; }
@@ -39,12 +41,22 @@ class RestorePlan {
   void problem(std::string text) { problems_.push_back(std::move(text)); }
   void on_restore(std::function<void()> action) { actions_.push_back(std::move(action)); }
 
+  void converted(std::string what) { converted_.push_back(std::move(what)); }
+
+  // An option that both sides have; see PartReader.
+  void compare(std::string name, Value program, Value checkpoint);
+  bool keeps_constructed(std::string_view name) const;
+  // Something about the surroundings, where the program's always holds.
+  void compare_fact(const std::string& name, const Value& program, const Value& checkpoint);
+
   // A part of the state that the checkpoint does not have.
-  void missing_part(const std::string& part, bool strict);
+  void missing_part(const std::string& part);
   // Ends the first phase: throws Error(mismatch) with every problem. `parts`: those of the state.
-  void check_all(std::span<const std::string> parts, bool strict);
+  void check_all(std::span<const std::string> parts);
+  // What the second phase does.
+  RestoreReport report(std::span<const std::string> parts) const;
   // The second phase.
-  RestoreReport carry_out(std::span<const std::string> parts, const LoadOptions& options);
+  RestoreReport carry_out(std::span<const std::string> parts);
 
  private:
   // Where a target's elements are: equal for tied tensors.
@@ -59,13 +71,17 @@ class RestorePlan {
   void schedule(const format::TensorEntry& entry, const at::Tensor& target);
   void check_tied(const std::string& name, const std::string& first);
   std::string absent(const std::string& part, const std::string& name) const;
-  RestoreReport report(std::span<const std::string> parts) const;
+  void check_leftovers(std::span<const std::string> parts);
+  void check_exact(std::span<const std::string> parts);
 
   const Checkpoint& checkpoint_;
   const ParameterNames& parameters_;
+  const RestoreOptions& options_;
   std::set<std::string, std::less<>> asked_;     // full names that are there and wanted
   std::set<std::string, std::less<>> left_out_;  // there, not wanted, and that is fine
   std::vector<std::string> missing_;
+  std::vector<std::string> converted_;
+  std::vector<Difference> differences_;
   std::vector<std::pair<std::string, std::string>> absent_;  // part and name of what must not miss
   std::vector<std::string> problems_;
   std::map<Place, std::string> places_;

@@ -2,8 +2,14 @@
 
 #include <fmt/format.h>
 #include <torch/nn/module.h>
+#include <torch/optim/optimizer.h>
+
+#include <algorithm>
+#include <iterator>
 
 #include "basic_parts.h"
+#include "certificate.h"
+#include "ckp/certificate.h"
 #include "ckp/error.h"
 #include "ckp/libtorch/parameter_names.h"
 #include "ckp/libtorch/progress.h"
@@ -13,39 +19,46 @@
 
 namespace ckp::libtorch {
 
-TrainingState& TrainingState::add(const std::string& name, std::shared_ptr<Part> part,
-                                  const torch::nn::Module* module) {
-  if (name.empty() || name.find('/') != std::string::npos) {
+TrainingState& TrainingState::add(Entry entry) {
+  if (entry.name.empty() || entry.name.find('/') != std::string::npos) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("training state: \"{}\" is no name for a part: it must not be empty "
                             "or hold a slash",
-                            name));
+                            entry.name));
   }
-  for (const Entry& entry : entries_) {
-    if (entry.name == name) {
+  if (entry.name == certificate_part) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("training state: \"{}\" is the name of the resume certificate; give the "
+                    "part another",
+                    entry.name));
+  }
+  for (const Entry& other : entries_) {
+    if (other.name == entry.name) {
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("training state: there are two parts named \"{}\"", name));
+                  fmt::format("training state: there are two parts named \"{}\"", entry.name));
     }
   }
-  entries_.push_back({name, std::move(part), module});
+  entries_.push_back(std::move(entry));
   return *this;
 }
 
 TrainingState& TrainingState::model(const std::string& name, torch::nn::Module& module) {
-  return add(name, std::make_shared<ModelPart>(module), &module);
+  return add({.name = name, .part = std::make_shared<ModelPart>(module), .module = &module});
 }
 
 TrainingState& TrainingState::optimizer(const std::string& name,
                                         torch::optim::Optimizer& optimizer) {
-  return add(name, std::make_shared<OptimizerPart>(optimizer));
+  return add(
+      {.name = name, .part = std::make_shared<OptimizerPart>(optimizer), .optimizer = &optimizer});
 }
 
 TrainingState& TrainingState::scheduler(const std::string& name, torch::optim::StepLR& scheduler) {
-  return add(name, std::make_shared<StepLrPart>(scheduler));
+  return add({.name = name, .part = std::make_shared<StepLrPart>(scheduler)});
 }
 
 TrainingState& TrainingState::random_state(const std::string& name) {
-  return add(name, std::make_shared<RandomStatePart>());
+  return add({.name = name, .part = std::make_shared<RandomStatePart>()});
 }
 
 TrainingState& TrainingState::progress(const std::string& name, Progress& progress) {
@@ -53,11 +66,53 @@ TrainingState& TrainingState::progress(const std::string& name, Progress& progre
 }
 
 TrainingState& TrainingState::value(const std::string& name, Value& value) {
-  return add(name, std::make_shared<ValuePart>(value));
+  return add({.name = name, .part = std::make_shared<ValuePart>(value)});
 }
 
 TrainingState& TrainingState::part(const std::string& name, Part& part) {
-  return add(name, std::shared_ptr<Part>(std::shared_ptr<Part>(), &part));  // owns nothing
+  return add({.name = name, .part = std::shared_ptr<Part>(std::shared_ptr<Part>(), &part)});
+}
+
+TrainingState& TrainingState::fact(const std::string& name, Value value) {
+  facts_.insert_or_assign(name, std::move(value));
+  return *this;
+}
+
+std::vector<CertifiedPart> TrainingState::certified_parts() const {
+  std::vector<CertifiedPart> parts;
+  for (const Entry& entry : entries_) parts.push_back({entry.name, *entry.part, entry.module});
+  return parts;
+}
+
+void TrainingState::warn(const Value::Map& certificate) const {
+  for (const Value& warning : certificate.at("warnings").as_list()) {
+    if (warned_->insert(warning.as_string()).second) TORCH_WARN(warning.as_string());
+  }
+}
+
+std::map<std::string, double> TrainingState::learning_rates() const {
+  std::map<std::string, double> rates;
+  for (const Entry& entry : entries_) {
+    if (entry.optimizer == nullptr) continue;
+    std::size_t group = 0;
+    for (const auto& one : entry.optimizer->param_groups()) {
+      rates[fmt::format("{}/{}/lr", entry.name, group++)] = one.options().get_lr();
+    }
+  }
+  if (rates.size() == 1) return {{"lr", rates.begin()->second}};
+  return rates;
+}
+
+bool TrainingState::has(const Part& part) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& entry) { return entry.part.get() == &part; });
+}
+
+TrainingState TrainingState::models() const {
+  TrainingState models;
+  std::copy_if(entries_.begin(), entries_.end(), std::back_inserter(models.entries_),
+               [](const Entry& entry) { return entry.module != nullptr; });
+  return models;
 }
 
 ParameterNames TrainingState::parameter_names() const {
@@ -76,25 +131,41 @@ StateDict TrainingState::state_dict() const {
     PartWriter writer(state, copies, names, entry.name);
     entry.part->save(writer);
   }
+  Value::Map certificate = make_certificate(certified_parts(), state.values(), facts_);
+  warn(certificate);
+  state.set(certificate_part, std::move(certificate));
   return state;
 }
 
-RestoreReport TrainingState::restore(const Checkpoint& checkpoint,
-                                     const RestoreOptions& options) const {
-  const ParameterNames names = parameter_names();
-  RestorePlan plan(checkpoint, names);
+// Everything that can fail because something does not fit. Returns the names of the parts.
+std::vector<std::string> TrainingState::prepare(RestorePlan& plan) const {
   std::vector<std::string> parts;
   for (const Entry& entry : entries_) {
     parts.push_back(entry.name);
     if (!plan.has_part(entry.name)) {
-      plan.missing_part(entry.name, options.strict);
+      plan.missing_part(entry.name);
       continue;
     }
     PartReader reader(plan, entry.name);
     entry.part->check(reader);
   }
-  plan.check_all(parts, options.strict);
-  return plan.carry_out(parts, options.load);
+  compare_facts(plan, certified_parts(), facts_);
+  plan.check_all(parts);
+  return parts;
+}
+
+RestoreReport TrainingState::check(const Checkpoint& checkpoint,
+                                   const RestoreOptions& options) const {
+  const ParameterNames names = parameter_names();
+  RestorePlan plan(checkpoint, names, options);
+  return plan.report(prepare(plan));
+}
+
+RestoreReport TrainingState::restore(const Checkpoint& checkpoint,
+                                     const RestoreOptions& options) const {
+  const ParameterNames names = parameter_names();
+  RestorePlan plan(checkpoint, names, options);
+  return plan.carry_out(prepare(plan));
 }
 
 }  // namespace ckp::libtorch

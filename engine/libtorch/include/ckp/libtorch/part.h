@@ -76,6 +76,15 @@ class PartReader {
   // What the models of the state call their parameters.
   const ParameterNames& parameters() const;
 
+  // Compares an option that the program sets, such as a learning rate, with the checkpoint's: where
+  // they differ, the report says so and which one is kept. `path` is relative to the part: "0/lr".
+  void compare(std::string_view path, Value program, Value checkpoint);
+  // Whether this option is to stay as the program constructed it
+  // (RestoreOptions::keep_constructed); otherwise the checkpoint's holds.
+  bool keeps_constructed(std::string_view path) const;
+  // Says that state is taken over in another form: "batch size 32 in the checkpoint, 64 here".
+  void converted(std::string_view what);
+
   // Notes something that does not fit. The restore stops after all parts have checked, with every
   // problem named. `what` starts with the name of the object: "optimizer: 2 groups here, ...".
   void mismatch(std::string what);
@@ -90,6 +99,9 @@ class PartReader {
 class Part {
  public:
   virtual ~Part() = default;
+  // What it is, in the resume certificate and in advice about what is missing: "scheduler",
+  // "grad_scaler", "ema", "sampler", ...
+  virtual std::string_view kind() const { return "part"; }
   // Describes the state. Tensors are not copied: they stay unchanged until the save has returned.
   virtual void save(PartWriter& out) const = 0;
   // Compares the checkpoint with this object and asks for what it needs, without changing

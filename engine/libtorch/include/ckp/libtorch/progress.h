@@ -25,6 +25,7 @@ struct Progress : Part {
   std::int64_t step = 0;                     // optimizer steps completed
   std::int64_t batch = 0;                    // batches done in the running epoch
   std::int64_t samples = 0;                  // samples seen, all epochs together
+  double trained_seconds = 0;                // wall time spent, all attempts together
   std::map<std::string, RunningMean> means;  // of the running epoch
 
   // Counts one optimizer step on `batch_size` samples.
@@ -32,6 +33,7 @@ struct Progress : Part {
   // Ends the running epoch.
   void end_epoch();
 
+  std::string_view kind() const override { return "progress"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 };

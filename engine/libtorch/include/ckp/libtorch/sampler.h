@@ -28,6 +28,7 @@ class Sampler : public Part {
   std::int64_t position() const { return position_; }  // samples taken of it
   bool epoch_done() const { return position_ == size_; }
 
+  std::string_view kind() const override { return "sampler"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <concepts>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,11 +32,12 @@ class StepLR;
 
 namespace ckp::libtorch {
 
+struct CertifiedPart;
 struct Progress;
 
 // Refers to the caller's objects, which must outlive it; owns none of them. Copies refer to the
 // same objects. One thread at a time, and not while a training step runs. A part's name is the
-// first segment of the names in the checkpoint: not empty, no slash, unique;
+// first segment of the names in the checkpoint: not empty, no slash, unique, not "certificate";
 // Error(invalid_argument) otherwise.
 class TrainingState {
  public:
@@ -62,26 +65,48 @@ class TrainingState {
   // Anything else. See part.h.
   TrainingState& part(const std::string& name, Part& part);
 
+  // Something about this program that a resume should compare: a batch size, the code's version.
+  TrainingState& fact(const std::string& name, Value value);
+
+  // The learning rates now: {"lr", ...} of a single group, else {"optimizer/0/lr", ...}.
+  std::map<std::string, double> learning_rates() const;
+  bool has(const Part& part) const;
+  // A state of the models alone.
+  TrainingState models() const;
+
   // The state as the engine saves it: views of the live memory. Save it before training goes on.
+  // With it goes the resume certificate (ckp/certificate.h). What a resume from it will lack is
+  // told through LibTorch's warnings, once for each TrainingState and its copies.
   StateDict state_dict() const;
 
   // Restores every part in place. All names, shapes, dtypes and groups are checked first:
   // Error(mismatch) names everything that does not fit, and nothing has changed then.
   // Error(corrupt) when the bytes are damaged; tensors of models may hold anything then, and
-  // other parts are as they were.
+  // other parts are as they were. The report names also what the program has set differently from
+  // the one that saved: options as they were when their optimizer was added here, and the facts of
+  // the certificate.
   RestoreReport restore(const Checkpoint& checkpoint, const RestoreOptions& options = {}) const;
+
+  // Checks what restore would, and says what it would do, without changing anything.
+  RestoreReport check(const Checkpoint& checkpoint, const RestoreOptions& options = {}) const;
 
  private:
   struct Entry {
     std::string name;
     std::shared_ptr<Part> part;
-    const torch::nn::Module* module = nullptr;  // of a model
+    const torch::nn::Module* module = nullptr;           // of a model
+    const torch::optim::Optimizer* optimizer = nullptr;  // of an optimizer
   };
-  TrainingState& add(const std::string& name, std::shared_ptr<Part> part,
-                     const torch::nn::Module* module = nullptr);
+  TrainingState& add(Entry entry);
+  std::vector<CertifiedPart> certified_parts() const;
+  std::vector<std::string> prepare(RestorePlan& plan) const;
+  void warn(const Value::Map& certificate) const;
   ParameterNames parameter_names() const;
 
   std::vector<Entry> entries_;
+  Value::Map facts_;
+  // Shared by copies: what has been told.
+  std::shared_ptr<std::set<std::string>> warned_ = std::make_shared<std::set<std::string>>();
 };
 
 }  // namespace ckp::libtorch
