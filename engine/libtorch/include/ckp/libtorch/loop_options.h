@@ -1,0 +1,103 @@
+// What a TrainingLoop is told, and what its resume says.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ckp/libtorch/best_tracker.h"
+#include "ckp/libtorch/restore_report.h"
+#include "ckp/records.h"
+#include "ckp/save.h"
+
+namespace ckp::libtorch {
+
+// What to do about SIGINT, SIGTERM and SIGUSR1 (stop_signals.h).
+enum class OnSignal {
+  ignore,  // install no handlers
+  leave,   // save at the next step's end, then std::exit(128 + signal)
+  stop,    // save at the next step's end, then both loops end; see TrainingLoop::exit_status
+};
+enum class OnNonfinite {
+  warn,  // one line
+  stop,  // both loops end, without a save; the run has failed
+  ignore,
+};
+
+struct LoopOptions {
+  // What `@best` means, and what a save is worth: one is made whenever the metric gets better.
+  BestRule best = {};
+  // Checkpoints to keep, others are pruned after each save: {"last 2", "best 3", "every 10 epochs"}
+  // (parse_keep_rules in ckp/retention.h). Empty: keep all.
+  std::vector<std::string> keep = {};
+  // When to save besides; 0: never. Steps are optimizer steps.
+  std::int64_t save_every_steps = 0;
+  std::int64_t save_every_epochs = 1;
+  std::chrono::nanoseconds save_every{0};
+  // Stop after so many evaluations of the best metric in a row that were no improvement; 0: never.
+  std::int64_t stop_after_worse = 0;
+  // Batches to an optimizer step.
+  std::int64_t accumulate = 1;
+
+  // An exception that leaves the loops: save what there is, marked `mid_step`.
+  bool save_on_exception = true;
+  OnSignal on_signal = OnSignal::ignore;
+  // A metric that is NaN or infinite, or a checkpoint that holds such a value.
+  OnNonfinite on_nonfinite = OnNonfinite::warn;
+  // How long after its signal the process will be killed. The save that the signal asks for does
+  // without compression then, and a line warns when a save takes longer than this.
+  std::chrono::nanoseconds notice{0};
+  // Save and stop early enough that a save fits: this long after the loop was made, and before the
+  // end of a Slurm job (SLURM_JOB_END_TIME). 0: no limit of one's own.
+  std::chrono::nanoseconds max_time{0};
+
+  // Recorded with a new run; see ckp/run.h. A resume compares the parameters.
+  std::string experiment = {};
+  Value::Map parameters = {};
+  Value::Map tags = {};
+  Value::Map environment = {};
+  std::map<std::string, Better> directions = {};  // of other metrics than the best one
+
+  // Takes what the loop has to say, one line at a time. Empty: standard error.
+  std::function<void(const std::string&)> say = {};
+  // Called on the loop's thread once a checkpoint is durable.
+  std::function<void(const SaveReport&)> on_saved = {};
+};
+
+enum class Resume {
+  if_present,  // go on where the run stands; a new run where there is none
+  required,    // Error(not_found) where there is no checkpoint to go on from
+  exact,       // required, and Error(mismatch) unless the continuation is exactly the same training
+};
+
+struct ResumeOptions {
+  // An address of one of the run's checkpoints ("cnn@step:1200"): what came after it is superseded.
+  // Empty: the newest that is resumable and undamaged.
+  std::string from = {};
+  std::vector<std::string> keep_constructed = {};  // see RestoreOptions
+};
+
+// What resume did. Prints as the run's certificate, with a line break at its end.
+struct ResumeReport {
+  std::string run;
+  std::optional<CheckpointRecord> from;  // nothing: a fresh start
+  std::vector<std::string> skipped;      // checkpoints that were passed over, with the reason
+  RestoreReport restored;
+};
+std::ostream& operator<<(std::ostream& out, const ResumeReport& report);
+
+// What restore_best did; prints likewise.
+struct BestReport {
+  std::optional<CheckpointRecord> checkpoint;  // nothing: not restored
+  std::string metric;
+  std::string stopped;  // why not
+  RestoreReport restored;
+};
+std::ostream& operator<<(std::ostream& out, const BestReport& report);
+
+}  // namespace ckp::libtorch

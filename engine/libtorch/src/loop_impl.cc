@@ -1,0 +1,328 @@
+#include "loop_impl.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "ckp/error.h"
+
+namespace ckp::libtorch {
+namespace {
+
+using Clock = TimeLimit::Clock;
+constexpr int kMostFailures = 3;
+constexpr std::chrono::seconds kFirstSave{5};  // a guess, until one has been measured
+
+LoopOptions checked(LoopOptions options) {
+  if (options.accumulate < 1 || options.notice.count() < 0 || options.max_time.count() < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("training loop: accumulate {} must be at least 1, notice and max_time "
+                            "not negative",
+                            options.accumulate));
+  }
+  if (options.stop_after_worse > 0 && options.best.metric.empty()) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        "training loop: stop_after_worse needs a best metric, as in .best = {\"val/loss\"}");
+  }
+  if (!options.say) {
+    options.say = [](const std::string& line) { fmt::print(stderr, "ckpstore: {}\n", line); };
+  }
+  return options;
+}
+
+std::optional<Clock::time_point> own_deadline(const LoopOptions& options) {
+  if (options.max_time.count() == 0) return std::nullopt;
+  return Clock::now() + options.max_time;
+}
+
+std::optional<Clock::time_point> slurm() {
+  return slurm_deadline(Clock::now(), std::chrono::system_clock::now());
+}
+
+std::optional<Clock::time_point> earlier(std::optional<Clock::time_point> a,
+                                         std::optional<Clock::time_point> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+RunOptions run_options(const std::string& name, const LoopOptions& options) {
+  RunOptions run;
+  run.name = name;
+  run.experiment = options.experiment;
+  run.parameters = options.parameters;
+  run.tags = options.tags;
+  run.environment = options.environment;
+  run.directions = options.directions;
+  if (!options.best.metric.empty()) {
+    run.directions[options.best.metric] = options.best.better;
+    run.best_metric = options.best.metric;
+  }
+  return run;
+}
+
+}  // namespace
+
+TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingState& parts,
+                         const LoopOptions& given)
+    : store(std::move(opened)),
+      run_name(name),
+      options(checked(given)),
+      best(options.best),
+      early_stopping(options.stop_after_worse),
+      state(parts),
+      schedule({options.save_every_steps, options.save_every_epochs, options.save_every},
+               Clock::now()),
+      limit(earlier(own_deadline(options), slurm()),
+            options.notice.count() > 0 ? options.notice : kFirstSave),
+      slurm_ends_first(!own_deadline(options) || (slurm() && *slurm() < *own_deadline(options))),
+      saver(store, state, options, limit),
+      last_chance_(Clock::now()) {
+  state.progress("progress", progress).part("best", best).part("early_stopping", early_stopping);
+  for (const auto& [parameter, value] : options.parameters) {
+    state.fact("parameter/" + parameter, value);
+  }
+  if (options.on_signal != OnSignal::ignore) signals.emplace();
+}
+
+TrainingLoop::Impl::~Impl() {
+  if (run) saver.wait(*run);
+}
+
+Run& TrainingLoop::Impl::open_run() {
+  if (!run) run.emplace(store.create_run(run_options(run_name, options)));
+  return *run;
+}
+
+void TrainingLoop::Impl::begin_batches(const Sampler& sampler) {
+  if (!state.has(sampler)) {
+    options.say(
+        "the sampler is no part of the state: a resume begins its epoch anew; add it with "
+        "part(\"sampler\", sampler)");
+  }
+  epoch_metrics_.clear();
+  if (check_steps == 0 || sampler.epoch_done()) return;
+  check = std::make_unique<ResumeCheck>(state, check_steps);
+  check_steps = 0;
+}
+
+void TrainingLoop::Impl::begin_batch(std::int64_t size) {
+  batch_size_ = size;
+  took_step_ = false;
+}
+
+void TrainingLoop::Impl::took_step(const Metrics& metrics) {
+  if (saver.failed_in_a_row() >= kMostFailures) {
+    throw Error(
+        saver.last_error()->code(),
+        fmt::format("{} saves in a row have failed, and training does not go on without; the "
+                    "last one: {}",
+                    saver.failed_in_a_row(), saver.last_error()->what()));
+  }
+  open_run();
+  ++progress.step;
+  took_step_ = true;
+  step_metrics_ = metrics;
+  const std::int64_t samples = std::max<std::int64_t>(1, samples_of_step_ + batch_size_);
+  for (const auto& [name, value] : metrics) {
+    progress.means[name].add(value * static_cast<double>(samples), samples);
+  }
+  look_at_numbers(metrics);
+  offer_best(metrics, progress.epoch);
+  if (check != nullptr) check->step(metrics);
+  if (check != nullptr && check->in_first_half()) return;  // they will be taken again
+  Metrics logged = state.learning_rates();
+  logged.insert(metrics.begin(), metrics.end());
+  run->log(progress.epoch, progress.step, logged);
+}
+
+void TrainingLoop::Impl::end_batch(std::int64_t size, bool epoch_over) {
+  ++progress.batch;
+  progress.samples += size;
+  batch_size_ = 0;
+  samples_of_step_ = took_step_ ? 0 : samples_of_step_ + size;
+  if (took_step_) end_step(epoch_over);
+  took_step_ = false;
+}
+
+void TrainingLoop::Impl::end_step(bool epoch_over) {
+  measure();
+  collect();
+  if (const std::string reason = reason_to_stop(); !reason.empty()) {
+    leave(reason);
+  } else if (check != nullptr) {
+    continue_check(epoch_over);
+  } else if (!epoch_over &&  // the end of the epoch has more to save
+             (improved_ || schedule.due_after_step(progress.step, Clock::now()))) {
+    save();
+  }
+  last_chance_ = Clock::now();
+}
+
+void TrainingLoop::Impl::continue_check(bool epoch_over) {
+  proof = check->end_of_step(epoch_over);
+  if (!proof) return;
+  check.reset();
+  options.say(proof->text());
+}
+
+void TrainingLoop::Impl::begin_epochs(std::int64_t count) {
+  if (count < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("training loop: {} epochs: must be 0 or more", count));
+  }
+  open_run();
+  target_epochs = count;
+  last_chance_ = Clock::now();
+  if (nothing_left() && !has_stopped()) run->finish(RunStatus::completed);
+}
+
+bool TrainingLoop::Impl::nothing_left() const {
+  return progress.epoch >= target_epochs || early_stopping.should_stop();
+}
+
+void TrainingLoop::Impl::end_epoch_body(const Metrics& metrics) {
+  if (has_stopped()) return;
+  ended_epoch_ = true;
+  epoch_metrics_ = metrics;
+  for (const auto& [name, mean] : progress.means) epoch_metrics_.emplace(name, mean.value());
+  look_at_numbers(metrics);
+  offer_best(metrics, progress.epoch + 1);
+  if (!metrics.empty()) open_run().log(progress.epoch + 1, progress.step, metrics);
+}
+
+void TrainingLoop::Impl::end_epoch() {
+  if (has_stopped()) return;
+  if (!ended_epoch_) end_epoch_body({});
+  ended_epoch_ = false;
+  if (check != nullptr) {
+    check.reset();
+    options.say("resume not checked: the epoch had no step");
+  }
+  progress.end_epoch();
+  samples_of_step_ = 0;
+  measure();
+  collect();
+  end_epoch_or_stop();
+  last_chance_ = Clock::now();
+}
+
+void TrainingLoop::Impl::end_epoch_or_stop() {
+  if (nothing_left() && !nonfinite_stop_) return finish();
+  if (const std::string reason = reason_to_stop(); !reason.empty()) return leave(reason);
+  if (improved_ || schedule.due_after_epoch(progress.epoch, Clock::now())) save();
+}
+
+void TrainingLoop::Impl::finish() {
+  SaveOptions last = save_options();
+  last.final = true;
+  if (!saver.save_and_wait(open_run(), last)) throw *saver.last_error();
+  run->finish(RunStatus::completed);
+  if (early_stopping.should_stop()) stopped = "early stopping";
+}
+
+void TrainingLoop::Impl::abandon() noexcept {
+  if (!run || has_stopped()) return;
+  stopped = "an exception";
+  try {
+    saver.wait(*run);
+    if (options.save_on_exception && saver.failed_in_a_row() < kMostFailures) {
+      SaveOptions last = save_options();
+      last.tags[std::string(mid_step_tag)] = "an exception ended the step";
+      if (saver.save_and_wait(*run, last)) {
+        options.say(
+            fmt::format("an exception ended the training: its state is saved as mid_step "
+                        "after step {}, for you to look at; a resume takes the one before",
+                        progress.step));
+      }
+    }
+    run->finish(RunStatus::failed);
+  } catch (...) {
+    // The exception that ended the training is the one to tell.
+  }
+}
+
+std::string TrainingLoop::Impl::reason_to_stop() const {
+  if (nonfinite_stop_) return "NaN or infinity";
+  if (signals && signals->raised() != 0) return signal_name(signals->raised());
+  if (limit.reached(Clock::now())) return slurm_ends_first ? "SLURM_JOB_END_TIME" : "max_time";
+  return "";
+}
+
+void TrainingLoop::Impl::leave(const std::string& reason) {
+  check.reset();
+  stopped = reason;
+  if (nonfinite_stop_) {
+    saver.wait(*run);
+    run->finish(RunStatus::failed);
+    exit_status = 1;
+    options.say(fmt::format("stopped by {} at step {}, without a save", reason, progress.step));
+    return;
+  }
+  SaveOptions last = save_options();
+  const int signal = signals ? signals->raised() : 0;
+  if (signal != 0 && options.notice.count() > 0) {
+    last.encode.compression = format::Compression::none;
+  }
+  const bool saved = saver.save_and_wait(*run, last);
+  options.say(fmt::format("stopped by {} at step {}, {}", reason, progress.step,
+                          saved ? "which is saved" : "which could NOT be saved"));
+  if (signal == 0) return;
+  exit_status = 128 + signal;
+  if (options.on_signal == OnSignal::leave) std::exit(exit_status);
+}
+
+void TrainingLoop::Impl::save() {
+  improved_ = false;
+  schedule.saved(Clock::now());
+  saver.save(open_run(), save_options());
+  collect();
+}
+
+SaveOptions TrainingLoop::Impl::save_options() const {
+  SaveOptions save;
+  save.epoch = progress.epoch;
+  save.step = progress.step;
+  save.metrics = epoch_metrics_;
+  save.metrics.insert(step_metrics_.begin(), step_metrics_.end());
+  return save;
+}
+
+void TrainingLoop::Impl::collect() {
+  saver.poll(*run);
+  if (saver.take_nonfinite()) found_nonfinite("a checkpoint holds NaN or infinity");
+}
+
+void TrainingLoop::Impl::offer_best(const Metrics& metrics, std::int64_t epochs) {
+  auto place = metrics.find(options.best.metric);
+  if (place == metrics.end()) return;
+  const bool improved = best.offer(place->second, epochs, progress.step);
+  early_stopping.evaluated(improved);
+  improved_ = improved_ || improved;
+}
+
+void TrainingLoop::Impl::look_at_numbers(const Metrics& metrics) {
+  for (const auto& [name, value] : metrics) {
+    if (!std::isfinite(value)) found_nonfinite(fmt::format("{} is {}", name, value));
+  }
+}
+
+void TrainingLoop::Impl::found_nonfinite(const std::string& what) {
+  if (options.on_nonfinite == OnNonfinite::ignore) return;
+  if (options.on_nonfinite == OnNonfinite::stop) nonfinite_stop_ = true;
+  if (nonfinite_told_) return;
+  nonfinite_told_ = true;
+  options.say(fmt::format("step {}: {}; a resume takes the newest checkpoint without",
+                          progress.step, what));
+}
+
+void TrainingLoop::Impl::measure() {
+  const std::chrono::nanoseconds time = Clock::now() - last_chance_;
+  limit.step_took(time);
+  progress.trained_seconds += std::chrono::duration<double>(time).count();
+}
+
+}  // namespace ckp::libtorch

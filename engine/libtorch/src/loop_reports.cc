@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include "ckp/libtorch/loop_options.h"
+
+namespace ckp::libtorch {
+namespace {
+
+std::string place_of(const CheckpointRecord& checkpoint) {
+  return fmt::format("step {} (epoch {}, checkpoint {})", checkpoint.step, checkpoint.epoch,
+                     checkpoint.id.short_hex());
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const ResumeReport& report) {
+  for (const std::string& text : report.skipped) out << "skipped " << text << '\n';
+  if (!report.from) return out << "started " << report.run << '\n';
+  out << "resumed " << report.run << " from " << place_of(*report.from) << '\n';
+  if (report.from->mid_step()) out << "it was saved inside a step: the continuation is another\n";
+  return out << report.restored << '\n';
+}
+
+std::ostream& operator<<(std::ostream& out, const BestReport& report) {
+  if (!report.checkpoint) {
+    return out << "best: not restored, because the run was stopped by " << report.stopped << '\n';
+  }
+  return out << "best: " << report.metric << ' '
+             << fmt::format("{:g}", report.checkpoint->metrics.at(report.metric)) << " at "
+             << place_of(*report.checkpoint) << '\n'
+             << report.restored << '\n';
+}
+
+}  // namespace ckp::libtorch

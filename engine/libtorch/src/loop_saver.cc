@@ -1,0 +1,128 @@
+#include "loop_saver.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+#include "ckp/error.h"
+
+namespace ckp::libtorch {
+namespace {
+
+double seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+// "best 3" means the loop's best metric.
+KeepPolicy keep_policy(const LoopOptions& options) {
+  KeepPolicy policy = parse_keep_rules(options.keep);
+  for (KeepBest& rule : policy.best) {
+    if (!rule.metric.empty()) continue;
+    if (options.best.metric.empty()) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("keep \"best {}\": the loop has no best metric; name one, as in "
+                              "\"best {} val/loss:min\"",
+                              rule.count, rule.count));
+    }
+    rule.metric = options.best.metric;
+    rule.better = options.best.better;
+  }
+  return policy;
+}
+
+}  // namespace
+
+LoopSaver::LoopSaver(Store& store, const TrainingState& state, const LoopOptions& options,
+                     TimeLimit& limit)
+    : store_(store), state_(state), options_(options), limit_(limit), keep_(keep_policy(options)) {}
+
+void LoopSaver::save(Run& run, const SaveOptions& options) {
+  wait(run);
+  began_ = Clock::now();
+  step_ = options.step;
+  epoch_ = options.epoch;
+  try {
+    SaveOptions tagged = options;
+    if (failed_in_a_row_ > 0) {
+      tagged.tags["after_failed_saves"] = std::to_string(failed_in_a_row_);
+    }
+    pending_.emplace(run.save(state_.state_dict(), tagged));
+  } catch (const Error& error) {
+    return failed(run, error);
+  } catch (const std::exception& error) {  // LibTorch's: the device has failed, no memory
+    return failed(run, Error(ErrorCode::io, error.what()));
+  }
+  poll(run);
+}
+
+bool LoopSaver::save_and_wait(Run& run, const SaveOptions& options) {
+  save(run, options);
+  wait(run);
+  return failed_in_a_row_ == 0;
+}
+
+void LoopSaver::poll(Run& run) {
+  if (pending_ && pending_->done()) wait(run);
+}
+
+void LoopSaver::wait(Run& run) {
+  if (!pending_) return;
+  std::optional<PendingSave> pending = std::move(pending_);
+  pending_.reset();
+  std::optional<SaveReport> report;
+  try {
+    report = pending->wait();
+  } catch (const Error& error) {
+    return failed(run, error);
+  }
+  succeeded(*report);
+}
+
+void LoopSaver::succeeded(const SaveReport& report) {
+  const std::chrono::nanoseconds took = Clock::now() - began_;
+  limit_.save_took(took);
+  failed_in_a_row_ = 0;
+  if (report.checkpoint.nonfinite) nonfinite_ = true;
+  if (options_.notice.count() > 0 && took > options_.notice && !slow_told_) {
+    slow_told_ = true;
+    options_.say(fmt::format("a save took {:.1f} s: the notice of {:.1f} s is too short for it",
+                             seconds(took), seconds(options_.notice)));
+  }
+  if (options_.on_saved) options_.on_saved(report);
+  for (const auto& [name, value] : report.checkpoint.metrics) metrics_seen_.insert(name);
+  // No rule keeps a mid-step checkpoint: it must stay at least until somebody has looked.
+  if (!report.checkpoint.mid_step()) prune(report.checkpoint.run_name);
+}
+
+void LoopSaver::failed(Run& run, const Error& error) {
+  ++failed_in_a_row_;
+  ++failed_;
+  error_ = error;
+  options_.say(fmt::format("the save of step {} has failed ({} in a row): {}", step_,
+                           failed_in_a_row_, error.what()));
+  try {
+    run.log(epoch_, step_, {{"loop/failed_saves", static_cast<double>(failed_)}});
+  } catch (const Error&) {
+    // Told already; the journal is on the same disk.
+  }
+}
+
+void LoopSaver::prune(const std::string& run) {
+  if (keep_.empty()) return;
+  // Before the first validation nobody knows which is the best.
+  for (const KeepBest& rule : keep_.best) {
+    if (!metrics_seen_.contains(rule.metric)) return;
+  }
+  try {
+    store_.prune(keep_, std::span(&run, 1));
+  } catch (const Error& error) {
+    if (!std::exchange(prune_told_, true)) {
+      options_.say(fmt::format("old checkpoints stay: {}", error.what()));
+    }
+  }
+}
+
+bool LoopSaver::take_nonfinite() { return std::exchange(nonfinite_, false); }
+
+}  // namespace ckp::libtorch

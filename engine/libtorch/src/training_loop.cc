@@ -1,0 +1,141 @@
+#include "ckp/libtorch/training_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ckp/error.h"
+#include "ckp/query.h"
+#include "loop_impl.h"
+
+namespace ckp::libtorch {
+namespace {
+
+std::optional<RunRecord> find_run(const Store& store, const std::string& name) {
+  for (RunRecord& run : store.runs()) {
+    if (run.name == name) return std::move(run);
+  }
+  return std::nullopt;
+}
+
+// "cnn@step:20", or without the run: "step:20".
+std::optional<Address> address_in(const std::string& run, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  Address address = parse_address(text.find('@') == std::string::npos ? run + "@" + text : text);
+  if (!address.run.empty() && address.run != run) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("resume from {}: that is no checkpoint of run {}", text, run));
+  }
+  address.run = run;
+  return address;
+}
+
+// Refuses before the run's record says that somebody has gone on from there.
+void check_first(const Store& store, const RunRecord& run, const std::optional<Address>& from,
+                 const TrainingState& state, const RestoreOptions& options) {
+  std::optional<CheckpointRecord> checkpoint;
+  const auto all = store.checkpoints(run.id);
+  checkpoint = from ? resolve(*from, run, all) : newest_resumable(current_line(run, all));
+  if (!checkpoint) return;
+  std::optional<Checkpoint> open;
+  try {
+    open = store.open_checkpoint(*checkpoint);
+  } catch (const Error& error) {
+    if (from || error.code() != ErrorCode::corrupt) throw;
+    return;  // resume_run steps back to one that is not damaged
+  }
+  state.check(*open, options);
+}
+
+[[noreturn]] void throw_nothing_there(const std::string& run, const char* what) {
+  throw Error(ErrorCode::not_found,
+              fmt::format("resume {}: {}, and the program asks to go on from one", run, what));
+}
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(const std::filesystem::path& store, const std::string& run,
+                           const TrainingState& state, const LoopOptions& options)
+    : TrainingLoop(Store::open_or_create(store), run, state, options) {}
+
+TrainingLoop::TrainingLoop(Store store, const std::string& run, const TrainingState& state,
+                           const LoopOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(store), run, state, options)) {}
+
+TrainingLoop::~TrainingLoop() = default;
+
+ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
+  if (impl_->run) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("resume {}: the run is open already; resume comes first, and once",
+                            impl_->run_name));
+  }
+  ResumeReport report{impl_->run_name, std::nullopt, {}, {}};
+  const bool must = how != Resume::if_present || !options.from.empty();
+  const auto known = find_run(impl_->store, impl_->run_name);
+  if (!known) {
+    if (must) throw_nothing_there(impl_->run_name, "the store has no such run");
+    impl_->open_run();
+    return report;
+  }
+  RestoreOptions restore;
+  restore.exact = how == Resume::exact;
+  restore.keep_constructed = options.keep_constructed;
+  const auto from = address_in(impl_->run_name, options.from);
+  check_first(impl_->store, *known, from, impl_->state, restore);
+  Run run = impl_->store.resume_run(known->id.hex(), from);
+  report.skipped = run.skipped();
+  if (run.continued_from()) {
+    report.from = run.continued_from()->record();
+    report.restored = impl_->state.restore(*run.continued_from(), restore);
+  } else if (must) {
+    throw_nothing_there(impl_->run_name, "the run has no checkpoint that can be resumed");
+  }
+  impl_->run.emplace(std::move(run));
+  return report;
+}
+
+EpochRange TrainingLoop::epochs(std::int64_t count) { return EpochRange(*impl_, count); }
+
+void TrainingLoop::step(const Metrics& metrics) { impl_->took_step(metrics); }
+
+void TrainingLoop::finish() { impl_->finish(); }
+
+BestReport TrainingLoop::restore_best() {
+  const BestRule& rule = impl_->options.best;
+  if (rule.metric.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                "restore_best: the loop has no best metric, as in .best = {\"val/loss\"}");
+  }
+  impl_->saver.wait(impl_->open_run());
+  BestReport report{std::nullopt, rule.metric, impl_->stopped, {}};
+  if (impl_->was_cut_short()) return report;
+  report.checkpoint =
+      impl_->store.find({impl_->run_name, Address::Kind::best, 0, rule.metric, rule.better, ""});
+  report.restored = impl_->state.models().restore(impl_->store.open_checkpoint(*report.checkpoint));
+  report.restored.ignored.clear();  // everything but the weights, as asked
+  return report;
+}
+
+void TrainingLoop::check_resume(std::int64_t steps) {
+  if (steps < 1) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("check_resume: {} steps: at least 1", steps));
+  }
+  impl_->check_steps = steps;
+}
+
+const std::optional<ResumeProof>& TrainingLoop::resume_proof() const { return impl_->proof; }
+const Progress& TrainingLoop::progress() const { return impl_->progress; }
+const BestTracker& TrainingLoop::best() const { return impl_->best; }
+const std::string& TrainingLoop::stopped() const { return impl_->stopped; }
+int TrainingLoop::exit_status() const { return impl_->exit_status; }
+Store& TrainingLoop::store() { return impl_->store; }
+Run& TrainingLoop::run() { return impl_->open_run(); }
+
+double TrainingLoop::mean(const std::string& metric) const {
+  auto place = impl_->progress.means.find(metric);
+  return place == impl_->progress.means.end() ? 0 : place->second.value();
+}
+
+}  // namespace ckp::libtorch

@@ -1,0 +1,583 @@
+// The loop of a training: what it counts, saves, resumes and stops for.
+#include "ckp/libtorch/training_loop.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "ckp/error.h"
+#include "ckp/libtorch/stop_signals.h"
+#include "ckp/query.h"
+#include "small_net.h"
+
+namespace ckp::test {
+namespace {
+
+using namespace std::chrono_literals;
+using libtorch::LoopOptions;
+using libtorch::Resume;
+using libtorch::TrainingLoop;
+using libtorch::TrainingState;
+
+struct Samples {
+  at::Tensor data, target;
+};
+
+Samples make_samples(std::int64_t count) {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>(11);
+  at::Tensor data = at::randn({count, 5}, generator, at::TensorOptions(at::kFloat));
+  return {data, data.slice(1, 0, 3).clone()};
+}
+
+// A model with dropout, so that random numbers count, trained on 24 samples in batches of 4: six
+// batches to an epoch.
+struct Training {
+  explicit Training(std::filesystem::path store_path, LoopOptions loop_options = {})
+      : store(std::move(store_path)), options(std::move(loop_options)) {
+    at::set_num_threads(1);
+    torch::manual_seed(3);
+    net = SmallNet();
+    adam = std::make_unique<torch::optim::AdamW>(net->parameters(), 1e-2);
+    steps = std::make_unique<torch::optim::StepLR>(*adam, 1, 0.5);
+    state.model("model", net)
+        .optimizer("optimizer", *adam)
+        .scheduler("scheduler", *steps)
+        .part("sampler", sampler)
+        .random_state("random");
+    options.say = [this](const std::string& line) { said += line + "\n"; };
+    options.on_saved = [this](const SaveReport& report) {
+      saved.push_back(report.checkpoint.step);
+    };
+  }
+
+  double step(libtorch::Batch& batch) {
+    net->train();
+    torch::Tensor hidden = torch::dropout(batch.data, 0.2, /*train=*/true);
+    torch::Tensor loss =
+        torch::mse_loss(net(hidden), batch.target) / static_cast<double>(options.accumulate);
+    loss.backward();
+    if (!batch.last_of_step()) return 0;
+    adam->step();
+    adam->zero_grad();
+    return loss.item<double>();
+  }
+
+  // `in_step`, `in_epoch`: called at the end of the bodies.
+  void train(TrainingLoop& loop, std::int64_t epochs,
+             const std::function<void(TrainingLoop&)>& in_step = {},
+             const std::function<double(std::int64_t)>& validate = {}) {
+    for (auto& epoch : loop.epochs(epochs)) {
+      for (auto& batch : epoch.batches(samples, sampler)) {
+        const double loss = step(batch);
+        if (!batch.last_of_step()) continue;
+        if (in_step) in_step(loop);
+        loop.step({{"train/loss", loss}});
+      }
+      steps->step();
+      if (validate) epoch.end({{"val/loss", validate(epoch.number())}});
+    }
+  }
+
+  std::filesystem::path store;
+  LoopOptions options;
+  Samples samples = make_samples(24);
+  libtorch::Sampler sampler{24, 4, 5};
+  SmallNet net{nullptr};
+  std::unique_ptr<torch::optim::AdamW> adam;
+  std::unique_ptr<torch::optim::StepLR> steps;
+  TrainingState state;
+  std::string said;
+  std::vector<std::int64_t> saved;
+};
+
+class Loop : public ::testing::Test {
+ protected:
+  std::vector<CheckpointRecord> line(const std::string& run = "run") {
+    Store store = Store::open(path_);
+    const RunRecord record = store.run(run);
+    return current_line(record, store.checkpoints(record.id));
+  }
+  RunStatus status(const std::string& run = "run") { return Store::open(path_).run(run).status; }
+
+  // The weights after three epochs without interruption.
+  std::string uninterrupted() {
+    Training training(folder_ / "other");
+    TrainingLoop loop(training.store, "run", training.state, training.options);
+    training.train(loop, 3);
+    return digest(training.net);
+  }
+
+  TemporaryDirectory folder_;
+  std::filesystem::path path_ = folder_ / "store";
+};
+
+TEST_F(Loop, CountsLogsAndSavesAtTheEndOfEachEpoch) {
+  Training training(path_);
+  training.options.parameters = {{"lr", 1e-2}};
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    std::vector<std::int64_t> epochs;
+    for (auto& epoch : loop.epochs(2)) {
+      epochs.push_back(epoch.number());
+      for (auto& batch : epoch.batches(training.samples, training.sampler)) {
+        EXPECT_EQ(batch.size(), 4);
+        EXPECT_TRUE(at::equal(batch.data, training.samples.data.index_select(0, batch.indices)));
+        EXPECT_TRUE(batch.last_of_step());
+        training.step(batch);
+        loop.step({{"train/loss", static_cast<double>(loop.progress().step)}});
+      }
+      EXPECT_EQ(loop.mean("train/loss"), epoch.number() == 0 ? 2.5 : 8.5);
+      epoch.end({{"val/loss", 7}});
+    }
+    EXPECT_EQ(epochs, (std::vector<std::int64_t>{0, 1}));
+    EXPECT_EQ(loop.progress().step, 12);
+    EXPECT_EQ(loop.progress().samples, 48);
+    EXPECT_EQ(loop.stopped(), "");
+    EXPECT_EQ(loop.exit_status(), 0);
+  }
+  const auto checkpoints = line();
+  ASSERT_EQ(checkpoints.size(), 2u);
+  EXPECT_EQ(checkpoints[0].epoch, 1);
+  EXPECT_EQ(checkpoints[0].step, 6);
+  EXPECT_EQ(checkpoints[0].metrics.at("train/loss"), 2.5);  // the epoch's mean
+  EXPECT_EQ(checkpoints[0].metrics.at("val/loss"), 7);
+  EXPECT_FALSE(checkpoints[0].final);
+  EXPECT_TRUE(checkpoints[1].final);
+  EXPECT_EQ(status(), RunStatus::completed);
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{6, 12}));
+  EXPECT_EQ(Store::open(path_).run("run").parameters.at("lr"), Value(1e-2));
+}
+
+TEST_F(Loop, GoesOnBitForBitFromTheMiddleAndTheEndOfAnEpoch) {
+  const std::string expected = uninterrupted();
+  for (std::int64_t at : {2, 5, 6, 7, 12}) {
+    const std::string run = "from-" + std::to_string(at);
+    {
+      Training first(path_);
+      first.options.save_every_steps = 1;
+      TrainingLoop loop(path_, run, first.state, first.options);
+      std::int64_t left = at;
+      for (auto& epoch : loop.epochs(3)) {
+        bool enough = false;
+        for (auto& batch : epoch.batches(first.samples, first.sampler)) {
+          if (left-- == 0) {
+            enough = true;  // in the body of the next step: it does not count
+            break;
+          }
+          loop.step({{"train/loss", first.step(batch)}});
+        }
+        if (enough) break;
+        first.steps->step();
+      }
+    }
+    EXPECT_EQ(status(run), RunStatus::interrupted);
+    Training second(path_);
+    at::rand({17});  // the fresh process has other random numbers
+    TrainingLoop loop(path_, run, second.state, second.options);
+    const auto report = loop.resume(Resume::exact);
+    ASSERT_TRUE(report.from);
+    EXPECT_EQ(report.from->step, at);
+    second.train(loop, 3);
+    EXPECT_EQ(digest(second.net), expected) << at;
+    EXPECT_EQ(loop.progress().samples, 72);
+  }
+}
+
+TEST_F(Loop, AccumulatedBatchesAreOneStep) {
+  Training training(path_);
+  training.options.accumulate = 4;  // six batches to an epoch: steps of four and of two
+  training.options.save_every_steps = 1;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  std::vector<bool> ends;
+  for (auto& epoch : loop.epochs(1)) {
+    for (auto& batch : epoch.batches(training.samples, training.sampler)) {
+      ends.push_back(batch.last_of_step());
+      training.step(batch);
+      if (batch.last_of_step()) loop.step();
+    }
+  }
+  EXPECT_EQ(ends, (std::vector<bool>{false, false, false, true, false, true}));
+  EXPECT_EQ(loop.progress().step, 2);
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{1, 2}));
+  Store store = Store::open(path_);
+  const Checkpoint first = store.open_checkpoint(line()[0]);
+  EXPECT_EQ(*find_value(first.values(), "progress/batch"), Value(4));
+  EXPECT_EQ(*find_value(first.values(), "sampler/position"), Value(16));
+}
+
+TEST_F(Loop, ASaveThatIsAskedForInAnAccumulationWaitsForItsEnd) {
+  Training training(path_);
+  training.options.accumulate = 3;
+  training.options.on_signal = libtorch::OnSignal::stop;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  std::int64_t batches = 0;
+  for (auto& epoch : loop.epochs(2)) {
+    for (auto& batch : epoch.batches(training.samples, training.sampler)) {
+      if (++batches == 1) ::raise(SIGTERM);
+      training.step(batch);
+      if (batch.last_of_step()) loop.step();
+    }
+    epoch.end({{"val/loss", 1}});  // of a broken epoch: does nothing
+  }
+  EXPECT_EQ(batches, 3);
+  EXPECT_EQ(loop.stopped(), "SIGTERM");
+  EXPECT_EQ(loop.exit_status(), 128 + SIGTERM);
+  ASSERT_EQ(line().size(), 1u);
+  EXPECT_EQ(line()[0].step, 1);
+  EXPECT_EQ(line()[0].epoch, 0);
+  EXPECT_FALSE(line()[0].final);
+  EXPECT_FALSE(line()[0].metrics.contains("val/loss"));
+  EXPECT_TRUE(contains(training.said, "stopped by SIGTERM at step 1, which is saved"));
+}
+
+TEST_F(Loop, ASignalCanEndTheProcess) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Training training(path_);
+    training.options.on_signal = libtorch::OnSignal::leave;
+    training.options.notice = 30s;
+    training.options.on_saved = [](const SaveReport&) {};
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 2, [](TrainingLoop& running) {
+      if (running.progress().step == 2) ::raise(SIGINT);
+    });
+    ::_exit(1);
+  }
+  int wait_status = 0;
+  while (::waitpid(child, &wait_status, 0) < 0) {
+  }
+  ASSERT_TRUE(WIFEXITED(wait_status));
+  EXPECT_EQ(WEXITSTATUS(wait_status), 128 + SIGINT);
+  ASSERT_EQ(line().size(), 1u);
+  EXPECT_EQ(line()[0].step, 3);
+  EXPECT_EQ(status(), RunStatus::interrupted);
+}
+
+TEST_F(Loop, SavesBySteps) {
+  Training training(path_);
+  training.options.save_every_steps = 4;
+  training.options.save_every_epochs = 0;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  training.train(loop, 2);
+  // Step 12 is the end of an epoch, where the final save is.
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{4, 8, 12}));
+}
+
+TEST_F(Loop, SavesByTime) {
+  Training training(path_);
+  training.options.save_every = 1ns;
+  training.options.save_every_epochs = 0;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  training.train(loop, 1);
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
+}
+
+TEST_F(Loop, SavesWhatIsBetterAndRestoresTheBest) {
+  Training training(path_);
+  training.options.best = {"val/loss", Better::lower, 0.5};
+  training.options.save_every_epochs = 0;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  const std::vector<double> losses{9, 5, 4.9, 3, 8};
+  std::map<std::int64_t, std::string> digests;
+  training.train(loop, 5, {}, [&](std::int64_t epoch) {
+    digests[epoch] = digest(training.net);
+    return losses[static_cast<std::size_t>(epoch)];
+  });
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{6, 12, 24, 30}));
+  EXPECT_EQ(loop.best().value(), 3);
+  const auto report = loop.restore_best();
+  ASSERT_TRUE(report.checkpoint);
+  EXPECT_EQ(report.checkpoint->epoch, 4);
+  EXPECT_EQ(digest(training.net), digests.at(3));
+  std::ostringstream text;
+  text << report;
+  EXPECT_TRUE(contains(text.str(), "best: val/loss 3 at step 24 (epoch 4, checkpoint "));
+  EXPECT_TRUE(
+      contains(text.str(), "\nrestored: model (9 tensors); missing: none; ignored: none\n"));
+}
+
+TEST_F(Loop, StopsEarlyAcrossAResume) {
+  const std::vector<double> losses{5, 4, 6, 6, 6, 6, 6, 6};
+  auto validate = [&](std::int64_t epoch) { return losses[static_cast<std::size_t>(epoch)]; };
+  auto options = [](Training& training) -> LoopOptions& {
+    training.options.best = {"val/loss"};
+    training.options.stop_after_worse = 3;
+    return training.options;
+  };
+  {
+    Training training(path_);
+    TrainingLoop loop(path_, "run", training.state, options(training));
+    for (auto& epoch : loop.epochs(8)) {  // leaves in the fourth: two bad ones so far
+      if (epoch.number() == 4) break;
+      for (auto& batch : epoch.batches(training.samples, training.sampler)) {
+        loop.step({{"train/loss", training.step(batch)}});
+      }
+      epoch.end({{"val/loss", validate(epoch.number())}});
+    }
+  }
+  {
+    Training training(path_);
+    TrainingLoop loop(path_, "run", training.state, options(training));
+    EXPECT_EQ(loop.resume().from->epoch, 4);
+    training.train(loop, 8, {}, validate);
+    EXPECT_EQ(loop.progress().epoch, 5);
+    EXPECT_EQ(loop.stopped(), "early stopping");
+    EXPECT_EQ(status(), RunStatus::completed);
+    EXPECT_TRUE(line().back().final);
+  }
+  Training again(path_);
+  TrainingLoop loop(path_, "run", again.state, options(again));
+  loop.resume();
+  again.train(loop, 8, {}, validate);
+  EXPECT_EQ(loop.progress().epoch, 5);  // nothing is left
+  EXPECT_TRUE(again.saved.empty());
+}
+
+TEST_F(Loop, PrunesByItsRules) {
+  Training training(path_);
+  training.options.best = {"val/loss"};
+  training.options.keep = {"last 1", "best 1"};
+  training.options.save_every_steps = 2;  // some before the metric is known
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  training.train(loop, 5, {}, [](std::int64_t epoch) { return epoch == 1 ? 1. : 2.; });
+  const auto kept = line();
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].epoch, 2);
+  EXPECT_EQ(kept[1].epoch, 5);
+  EXPECT_EQ(training.said, "");
+}
+
+TEST_F(Loop, AnExceptionLeavesAMidStepCheckpointThatNobodyResumes) {
+  {
+    Training training(path_);
+    training.options.save_every_steps = 1;
+    training.options.keep = {"last 1"};
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    EXPECT_THROW(training.train(loop, 2,
+                                [](TrainingLoop& running) {
+                                  if (running.progress().step == 3) throw std::domain_error("x");
+                                }),
+                 std::domain_error);
+    EXPECT_TRUE(contains(training.said, "mid_step after step 3"));
+  }
+  EXPECT_EQ(status(), RunStatus::failed);
+  ASSERT_EQ(line().size(), 2u);
+  EXPECT_TRUE(line()[1].mid_step());
+  const std::string id = line()[1].id.hex();
+
+  Training exact(path_);
+  TrainingLoop refused(path_, "run", exact.state, exact.options);
+  EXPECT_TRUE(contains(
+      error_of(ErrorCode::mismatch, [&] { refused.resume(Resume::exact, {.from = "run@" + id}); }),
+      "saved inside a training step"));
+  EXPECT_EQ(Store::open(path_).run("run").attempts.size(), 1u);  // refused in time
+
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  const auto report = loop.resume(Resume::exact);
+  EXPECT_EQ(report.from->step, 3);
+  EXPECT_FALSE(report.from->mid_step());
+  training.train(loop, 3);
+  EXPECT_EQ(digest(training.net), uninterrupted());
+}
+
+TEST_F(Loop, AnExceptionIsNotHiddenByTheFailureOfItsSave) {
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_THROW(training.train(loop, 2,
+                              [&](TrainingLoop&) {
+                                std::filesystem::remove_all(path_);
+                                throw std::domain_error("x");
+                              }),
+               std::domain_error);
+  EXPECT_TRUE(contains(training.said, "the save of step 0 has failed"));
+}
+
+TEST_F(Loop, ThreeFailedSavesInARowEndTheTraining) {
+  Training training(path_);
+  training.options.save_every_steps = 1;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  std::int64_t last = 0;
+  EXPECT_THROW(training.train(loop, 2,
+                              [&](TrainingLoop& running) {
+                                last = running.progress().step;
+                                // The journal's file stays open; new files cannot be made.
+                                if (last == 1) std::filesystem::remove_all(path_);
+                              }),
+               Error);
+  EXPECT_EQ(last, 4);  // saved: 1; failed: 2, 3, 4
+  for (const char* text : {"step 2 has failed (1 in a row)", "step 3 has failed (2 in a row)",
+                           "step 4 has failed (3 in a row)"}) {
+    EXPECT_TRUE(contains(training.said, text));
+  }
+}
+
+TEST_F(Loop, StopsInTimeForASave) {
+  Training training(path_);
+  training.options.best = {"val/loss"};
+  training.options.max_time = 1ms;  // less than what a first save is reckoned with
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  training.train(loop, 2);
+  EXPECT_EQ(loop.stopped(), "max_time");
+  EXPECT_EQ(loop.exit_status(), 0);
+  EXPECT_EQ(training.saved, std::vector<std::int64_t>{1});
+  std::ostringstream text;
+  text << loop.restore_best();
+  EXPECT_EQ(text.str(), "best: not restored, because the run was stopped by max_time\n");
+}
+
+TEST_F(Loop, NaNIsToldOnceAndCanStop) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (auto what :
+       {libtorch::OnNonfinite::warn, libtorch::OnNonfinite::stop, libtorch::OnNonfinite::ignore}) {
+    const std::string run = "run-" + std::to_string(static_cast<int>(what));
+    Training training(path_);
+    training.options.on_nonfinite = what;
+    training.options.save_every_steps = 1;
+    TrainingLoop loop(path_, run, training.state, training.options);
+    for (auto& epoch : loop.epochs(1)) {
+      for (auto& batch : epoch.batches(training.samples, training.sampler)) {
+        training.step(batch);
+        loop.step({{"train/loss", loop.progress().step == 2 ? nan : 1}});
+      }
+    }
+    const bool stops = what == libtorch::OnNonfinite::stop;
+    EXPECT_EQ(loop.progress().step, stops ? 3 : 6);
+    EXPECT_EQ(loop.exit_status(), stops ? 1 : 0);
+    EXPECT_EQ(line(run).size(), stops ? 2u : 6u);
+    EXPECT_EQ(status(run), stops ? RunStatus::failed : RunStatus::completed);
+    EXPECT_EQ(training.said.find("step 3: train/loss is nan") == std::string::npos,
+              what == libtorch::OnNonfinite::ignore);
+  }
+}
+
+TEST_F(Loop, APoisonedCheckpointIsNotResumed) {
+  {
+    Training training(path_);
+    training.options.save_every_steps = 1;
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 1, [&](TrainingLoop& running) {
+      torch::NoGradGuard no_grad;
+      if (running.progress().step == 4) {
+        training.net->fc1->weight.fill_(std::numeric_limits<float>::quiet_NaN());
+      }
+    });
+    EXPECT_TRUE(contains(training.said, "a checkpoint holds NaN or infinity"));
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_EQ(loop.resume().from->step, 4);
+}
+
+TEST_F(Loop, GoesBackToAnEarlierCheckpoint) {
+  {
+    Training training(path_);
+    training.options.save_every_steps = 2;
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 3);
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument,
+                                [&] { loop.resume(Resume::required, {.from = "other@step:8"}); }),
+                       "no checkpoint of run run"));
+  EXPECT_EQ(loop.resume(Resume::required, {.from = "step:8"}).from->step, 8);
+  training.train(loop, 3);
+  EXPECT_EQ(digest(training.net), uninterrupted());
+  std::vector<std::int64_t> steps;
+  for (const auto& checkpoint : line()) steps.push_back(checkpoint.step);
+  EXPECT_EQ(steps, (std::vector<std::int64_t>{2, 4, 6, 8, 12, 18}));  // 10 and others: superseded
+}
+
+TEST_F(Loop, ResumeSaysWhatItNeeds) {
+  Training training(path_);
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    EXPECT_TRUE(contains(error_of(ErrorCode::not_found, [&] { loop.resume(Resume::required); }),
+                         "the store has no such run"));
+    std::ostringstream text;
+    text << loop.resume();
+    EXPECT_EQ(text.str(), "started run\n");
+    EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument, [&] { loop.resume(); }),
+                         "the run is open already"));
+  }
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    EXPECT_TRUE(contains(error_of(ErrorCode::not_found, [&] { loop.resume(Resume::exact); }),
+                         "no checkpoint that can be resumed"));
+  }
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_TRUE(contains(error_of(ErrorCode::already_exists, [&] { loop.epochs(1).begin(); }),
+                       "exists already"));
+}
+
+TEST_F(Loop, ParametersAreCompared) {
+  Training first(path_), second(path_);
+  first.options.parameters = {{"lr", 0.1}, {"seed", 1}};
+  second.options.parameters = {{"lr", 0.2}, {"seed", 1}};
+  {
+    TrainingLoop loop(path_, "run", first.state, first.options);
+    first.train(loop, 1);
+  }
+  TrainingLoop loop(path_, "run", second.state, second.options);
+  std::ostringstream text;
+  text << loop.resume();
+  EXPECT_TRUE(contains(text.str(), "resumed run from step 6 (epoch 1, checkpoint "));
+  EXPECT_TRUE(contains(text.str(), "\n  parameter/lr: program 0.2, checkpoint 0.1, kept 0.2\n"));
+}
+
+TEST_F(Loop, ASamplerThatIsNoPartIsWarnedAbout) {
+  Training training(path_);
+  libtorch::Sampler other(24, 4, 5);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  for (auto& epoch : loop.epochs(1)) {
+    for (auto& batch : epoch.batches(training.samples, other)) loop.step({{"n", batch.size()}});
+  }
+  EXPECT_TRUE(contains(training.said, "the sampler is no part of the state"));
+}
+
+TEST_F(Loop, TakesADatasetOfLibTorch) {
+  struct Data : torch::data::datasets::Dataset<Data> {
+    torch::data::Example<> get(std::size_t index) override {
+      return {torch::full({2}, static_cast<double>(index)), torch::tensor(1)};
+    }
+    decltype(std::declval<const torch::data::datasets::MNIST&>().size()) size() const override {
+      return 8;
+    }
+  } data;
+  libtorch::Sampler sampler(8, 4, 1);
+  TrainingLoop loop(path_, "run", TrainingState().part("sampler", sampler));
+  for (auto& epoch : loop.epochs(1)) {
+    for (auto& batch : epoch.batches(data, sampler)) {
+      EXPECT_EQ(batch.data.sizes(), (std::vector<std::int64_t>{4, 2}));
+      EXPECT_TRUE(at::equal(batch.data.select(1, 0), batch.indices.to(torch::kFloat)));
+      EXPECT_EQ(batch.target.sizes(), std::vector<std::int64_t>{4});
+      loop.step();
+    }
+  }
+  EXPECT_EQ(loop.progress().step, 2);
+}
+
+TEST_F(Loop, OptionsThatMakeNoSenseAreRefused) {
+  TrainingState state;
+  auto refuse = [&](const LoopOptions& options) {
+    return error_of(ErrorCode::invalid_argument,
+                    [&] { TrainingLoop(path_, "run", state, options); });
+  };
+  EXPECT_TRUE(contains(refuse({.accumulate = 0}), "accumulate 0"));
+  EXPECT_TRUE(contains(refuse({.stop_after_worse = 2}), "needs a best metric"));
+  EXPECT_TRUE(contains(refuse({.keep = {"some"}}), "keep \"some\""));
+  EXPECT_TRUE(contains(refuse({.keep = {"best 2"}}), "the loop has no best metric"));
+  EXPECT_TRUE(contains(refuse({.save_every_steps = -1}), "every -1 steps"));
+  TrainingLoop loop(path_, "run", state);
+  EXPECT_TRUE(
+      contains(error_of(ErrorCode::invalid_argument, [&] { loop.check_resume(0); }), "at least 1"));
+  EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument, [&] { loop.restore_best(); }),
+                       "no best metric"));
+}
+
+}  // namespace
+}  // namespace ckp::test
