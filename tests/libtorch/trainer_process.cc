@@ -55,7 +55,9 @@ TrainerProcess::~TrainerProcess() {
   }
 }
 
-void TrainerProcess::kill() { ::kill(pid_, SIGKILL); }
+void TrainerProcess::kill() { signal(SIGKILL); }
+
+void TrainerProcess::signal(int number) { ::kill(pid_, number); }
 
 bool TrainerProcess::take(int& descriptor, std::string& text) {
   std::array<char, 4096> buffer{};

@@ -24,6 +24,7 @@ class TrainerProcess {
   // Reads on until the output ends (true) or `until` has come (false).
   bool read_until(Time until);
   void kill();
+  void signal(int number);
   // Waits for the end: the exit status, or minus the signal. Standard output is read to its end.
   int wait();
 

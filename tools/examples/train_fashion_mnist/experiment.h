@@ -4,46 +4,41 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/schedulers/step_lr.h>
 
-#include "ckp/libtorch/progress.h"
+#include "ckp/libtorch/batches.h"
 #include "ckp/libtorch/sampler.h"
 #include "ckp/libtorch/training_state.h"
 #include "fashion_mnist.h"
 #include "model.h"
 #include "options.h"
-#include "output.h"
 
 namespace example {
 
-class Experiment {
- public:
+struct Validation {
+  double loss = 0;
+  double accuracy = 0;
+};
+
+struct Experiment {
   // Seeds LibTorch, reads the data and makes a fresh model.
   explicit Experiment(const Options& options);
-  Experiment(const Experiment&) = delete;  // state_ refers to the members
+  Experiment(const Experiment&) = delete;  // state refers to the members
   Experiment& operator=(const Experiment&) = delete;
 
-  // Takes one optimizer step on the next batch; false when the epoch has none left. Then
-  // end_epoch() is due.
-  bool train_step();
-  // Whether train_step() has no batch left.
-  bool epoch_done() const { return sampler_.epoch_done(); }
-  EpochResult end_epoch();
-
-  const ckp::libtorch::Progress& progress() const { return progress_; }
-  double train_loss() const;  // mean over the running epoch so far
-  double learning_rate() const;
+  // The batch's share of the step's loss; its gradients are added to those that there are.
+  double backward(const ckp::libtorch::Batch& batch);
+  void optimizer_step();
+  Validation validate();
   std::string weights_digest() const;
-  const ckp::libtorch::TrainingState& state() const { return state_; }
+
+  Dataset training, validation;
+  Net model;
+  torch::optim::AdamW optimizer;
+  torch::optim::StepLR scheduler;
+  ckp::libtorch::Sampler sampler;
+  ckp::libtorch::TrainingState state;
 
  private:
-  void validate(EpochResult& result);
-
-  Dataset training_, validation_;
-  Net model_;
-  torch::optim::AdamW optimizer_;
-  torch::optim::StepLR scheduler_;
-  ckp::libtorch::Sampler sampler_;
-  ckp::libtorch::Progress progress_;
-  ckp::libtorch::TrainingState state_;
+  std::int64_t accumulate_;
 };
 
 }  // namespace example

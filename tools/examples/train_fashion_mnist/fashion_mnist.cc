@@ -33,9 +33,8 @@ Dataset load_fashion_mnist(const std::filesystem::path& folder, bool training, s
                     fmt::join(labels.shape, ", ")));
   }
   Dataset data;
-  data.images =
-      as_tensor(images).unsqueeze(1).to(at::kFloat).div_(255).sub_(kMean).div_(kDeviation);
-  data.labels = as_tensor(labels).to(at::kLong);
+  data.data = as_tensor(images).unsqueeze(1).to(at::kFloat).div_(255).sub_(kMean).div_(kDeviation);
+  data.target = as_tensor(labels).to(at::kLong);
   return data;
 }
 

@@ -9,9 +9,9 @@
 namespace example {
 
 struct Dataset {
-  at::Tensor images;  // float [N, 1, 28, 28], normalised
-  at::Tensor labels;  // int64 [N], 0..9
-  std::int64_t size() const { return labels.size(0); }
+  at::Tensor data;    // images: float [N, 1, 28, 28], normalised
+  at::Tensor target;  // labels: int64 [N], 0..9
+  std::int64_t size() const { return target.size(0); }
 };
 
 // The first `size` images of the training or of the validation files.

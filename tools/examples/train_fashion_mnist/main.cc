@@ -1,12 +1,11 @@
-// An example of the library that is a real training job: see train.cc for the store's part in it
-// and experiment.cc for the training itself.
+// An example of the library that is a real training job: see train.cc for the loop and
+// experiment.cc for what is trained.
 #include <fmt/format.h>
 
 #include <csignal>
 #include <exception>
 
 #include "ckp/error.h"
-#include "ckp/store.h"
 #include "options.h"
 #include "output.h"
 #include "train.h"
@@ -31,10 +30,8 @@ int exit_code(ckp::ErrorCode code) {
 
 int run(const example::Options& options) {
   try {
-    ckp::Store store = ckp::Store::open_or_create(options.store);
     example::Output output(options.json);
-    example::train(options, store, output);
-    return 0;
+    return example::train(options, output);
   } catch (const ckp::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return exit_code(error.code());

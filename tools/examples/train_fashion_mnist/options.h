@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "ckp/records.h"
 
@@ -19,9 +20,20 @@ struct Options {
   double lr = 2e-3;
   std::int64_t seed = 1;
   std::int64_t train_size = 10000;
+  std::int64_t accumulate = 1;
   std::int64_t save_every = 0;  // steps; 0: at the end of each epoch only
-  int threads = 1;
+  std::vector<std::string> keep;
+  std::int64_t stop_after_worse = 0;  // epochs; 0: never
+  double max_time = 0;                // seconds; 0: no limit
+  double notice = 0;                  // seconds
+  std::string on_nonfinite = "warn";
   bool resume = false;
+  std::string resume_from;  // an address; empty: the newest
+  bool exact = false;
+  std::vector<std::string> keep_constructed;
+  std::int64_t check_resume = 0;  // steps
+  std::string ack_dir;
+  int threads = 1;
   bool json = false;
   std::set<std::string> given;  // options that stand on the command line: "--lr", ...
 };

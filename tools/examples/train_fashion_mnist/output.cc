@@ -24,21 +24,20 @@ void Output::line(const std::string& text) {
   std::fflush(stdout);
 }
 
-void Output::started(const std::string& run) {
-  if (!json_) line(fmt::format("started {}", run));
-}
-
-void Output::resumed(const std::string& run, const ckp::CheckpointRecord& from) {
+void Output::resumed(std::int64_t step, const std::string& certificate) {
   if (json_) return;
-  line(fmt::format("resumed {} from step {} (epoch {}, checkpoint {})", run, from.step, from.epoch,
-                   from.id.short_hex()));
+  line(fmt::format("resumed from step {}", step));
+  fmt::print("{}", certificate);
+  std::fflush(stdout);
 }
 
-void Output::saved(const std::string& run, const ckp::SaveReport& report, double milliseconds) {
+void Output::saved(const ckp::SaveReport& report) {
   if (json_) return;
   const ckp::CheckpointRecord& checkpoint = report.checkpoint;
-  line(fmt::format("  saved {} epoch {} step {} ({:.1f} MB, {:.0f} ms)", run, checkpoint.epoch,
-                   checkpoint.step, static_cast<double>(report.bytes_written) / 1e6, milliseconds));
+  const std::int64_t ns = report.encode_ns + report.write_ns + report.sync_ns + report.commit_ns;
+  line(fmt::format("  saved epoch {} step {} ({:.1f} MB, {:.0f} ms)", checkpoint.epoch,
+                   checkpoint.step, static_cast<double>(report.bytes_written) / 1e6,
+                   static_cast<double>(ns) / 1e6));
 }
 
 void Output::epoch(const EpochResult& result, std::int64_t epochs) {

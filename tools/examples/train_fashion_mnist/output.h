@@ -21,10 +21,10 @@ struct EpochResult {
 class Output {
  public:
   explicit Output(bool json) : json_(json) {}
+  // "resumed from step K", 0 for a fresh start, and `certificate`. Not in JSON.
+  void resumed(std::int64_t step, const std::string& certificate);
   // Not in JSON.
-  void started(const std::string& run);
-  void resumed(const std::string& run, const ckp::CheckpointRecord& from);
-  void saved(const std::string& run, const ckp::SaveReport& report, double milliseconds);
+  void saved(const ckp::SaveReport& report);
   // In both.
   void epoch(const EpochResult& result, std::int64_t epochs);
   void final(const EpochResult& result);
