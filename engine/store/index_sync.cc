@@ -48,14 +48,14 @@ class CheckpointBatch {
 
 // Nothing for a pack that is damaged, newer or pruned. Any other error may be gone the next time:
 // no index is better than one that lacks a checkpoint.
-std::optional<ScannedCheckpoint> read_if_sound(FileSystem& fs, const ScannedPack& pack) {
+std::optional<ScannedCheckpoint> read_if_sound(FileSystem& fs, const ScannedPack& pack,
+                                               Store::RebuildReport& report) {
   try {
     return read_checkpoint(fs, pack);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format &&
-        error.code() != ErrorCode::not_found) {
-      throw;
-    }
+    if (error.code() == ErrorCode::not_found) return std::nullopt;
+    if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::newer_format) throw;
+    report.unreadable.emplace_back(error.what());
     return std::nullopt;
   }
 }
@@ -64,7 +64,7 @@ void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Inde
                      Store::RebuildReport& report) {
   CheckpointBatch batch(index);
   for (const ScannedPack& pack : packs) {
-    const auto checkpoint = read_if_sound(fs, pack);
+    const auto checkpoint = read_if_sound(fs, pack, report);
     if (!checkpoint) continue;
     batch.add(checkpoint->record, chunk_rows(checkpoint->pack.directory));
     report.checkpoints += 1;

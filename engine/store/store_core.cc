@@ -9,12 +9,6 @@
 namespace ckp {
 namespace {
 
-// The part of a stamp that can be compared without opening the file: a damaged one must not be.
-bool same_file(const format::IndexStamp& stamp, const std::optional<FileStatus>& status) {
-  return status && stamp.device == status->device && stamp.inode == status->inode &&
-         stamp.size == status->size && stamp.change_time_ns == status->changed_ns;
-}
-
 void remove_index(FileSystem& fs, const std::filesystem::path& directory) {
   if (!fs.status(directory)) return;
   for (const std::string& name : fs.list(directory)) fs.remove(directory / name);

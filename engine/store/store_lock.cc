@@ -25,6 +25,11 @@ std::optional<format::StateBlock> read_state_block(FileSystem& fs, const StoreLa
   return read_block(*fs.open(layout.lock(), OpenMode::read), store);
 }
 
+bool same_file(const format::IndexStamp& stamp, const std::optional<FileStatus>& status) {
+  return status && stamp.device == status->device && stamp.inode == status->inode &&
+         stamp.size == status->size && stamp.change_time_ns == status->changed_ns;
+}
+
 StoreLock::StoreLock(FileSystem& fs, const StoreLayout& layout, const Uuid& store,
                      std::int64_t timeout_ms)
     : layout_(layout), file_(fs.open(layout.lock(), OpenMode::create)) {
@@ -38,12 +43,12 @@ StoreLock::StoreLock(FileSystem& fs, const StoreLayout& layout, const Uuid& stor
   if (!block || block_.begin != block_.end) finish_renames(fs);  // L2
 }
 
-// A lock file may have been copied with its store while commits went on, so its numbers count only
-// with the index file that they were written for.
+// A lock file may be older than the names beside it: copied with its store while commits went on,
+// or put back from a backup. So its numbers count only with the index file that they were written
+// for, as it was then.
 bool StoreLock::is_of_this_place(FileSystem& fs) const {
   if (block_.boot.is_nil() || block_.boot != boot_id() || block_.begin != block_.end) return false;
-  const auto index = fs.status(layout_.index() / index_data_file);
-  return index && index->device == block_.stamp.device && index->inode == block_.stamp.inode;
+  return same_file(block_.stamp, fs.status(layout_.index() / index_data_file));
 }
 
 void StoreLock::finish_renames(FileSystem& fs) const {

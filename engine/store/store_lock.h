@@ -17,6 +17,10 @@ namespace ckp {
 std::optional<format::StateBlock> read_state_block(FileSystem& fs, const StoreLayout& layout,
                                                    const Uuid& store);
 
+// Whether a data file is the one that a stamp describes, and unchanged: the part of the stamp that
+// can be compared without opening the file, which must not happen to a damaged one.
+bool same_file(const format::IndexStamp& stamp, const std::optional<FileStatus>& status);
+
 // As a run directory in the state block: a commit that renames in several of them.
 constexpr std::string_view all_runs = "*";
 

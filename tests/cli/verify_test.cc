@@ -163,5 +163,17 @@ TEST_F(VerifyCommandTest, RebuildIndexAnswersAsBefore) {
   EXPECT_EQ(ckptool({"ls", "store", "--json"}).json(), before);
 }
 
+TEST_F(VerifyCommandTest, RebuildIndexNamesWhatItCannotRead) {
+  const fs::path pack = pack_of(1);
+  flip_byte(pack, 3);  // its magic
+  const Result rebuilt = ckptool({"rebuild-index", "store"});
+  EXPECT_EQ(rebuilt.code, 4) << rebuilt;
+  EXPECT_TRUE(contains(rebuilt.err, pack.filename().string())) << rebuilt;
+  EXPECT_TRUE(contains(rebuilt.err, "ckptool verify")) << rebuilt;
+  const Result json = ckptool({"rebuild-index", "store", "--json"});
+  EXPECT_EQ(json.json()["checkpoints"], 2);
+  EXPECT_EQ(json.json()["unreadable"].size(), 1u);
+}
+
 }  // namespace
 }  // namespace ckp::test

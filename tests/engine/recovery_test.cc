@@ -249,5 +249,35 @@ TEST_F(RecoveryTest, ACopyWithAnOldLockFileGivesNoNumberTwice) {
   EXPECT_EQ(epochs(store.checkpoints(store.run("a").id)), (std::vector<std::int64_t>{7}));
 }
 
+// A backup put back over the store, in place: lock file and index are older than the packs, and fit
+// each other.
+TEST_F(RecoveryTest, ABackupPutBackGivesNoNumberTwice) {
+  Store store = Store::create(path());
+  {
+    ckp::Run run = store.create_run(run_options("a"));
+    save(run, 1);
+  }
+  const std::vector<std::filesystem::path> files = {"lock", "index/data.mdb"};
+  for (const auto& file : files) {
+    std::filesystem::copy(path() / file, directory_ / file.filename());
+  }
+  {
+    ckp::Run run = store.resume_run("a");
+    for (int epoch = 2; epoch <= 6; ++epoch) save(run, epoch);
+  }
+  for (const auto& file : files) {
+    std::ifstream from(directory_ / file.filename(), std::ios::binary);
+    std::fstream to(path() / file, std::ios::in | std::ios::out | std::ios::binary);
+    to << from.rdbuf();
+  }
+  Store again = Store::open(path());
+  {
+    ckp::Run run = again.resume_run("a");
+    EXPECT_EQ(run.continued_from()->record().epoch, 6);
+    EXPECT_GT(save(run, 7).commit, run.continued_from()->record().commit);
+  }
+  EXPECT_EQ(again.find(parse_address("a")).epoch, 7);
+}
+
 }  // namespace
 }  // namespace ckp

@@ -26,9 +26,17 @@ class RebuildIndex : public Command {
                               counted(report.checkpoints, "checkpoint"),
                               counted(report.chunks, "chunk"));
     print(context,
-          {{"runs", report.runs}, {"checkpoints", report.checkpoints}, {"chunks", report.chunks}},
+          {{"runs", report.runs},
+           {"checkpoints", report.checkpoints},
+           {"chunks", report.chunks},
+           {"unreadable", report.unreadable}},
           text);
-    return ExitCode::ok;
+    if (report.unreadable.empty()) return ExitCode::ok;
+    for (const std::string& one : report.unreadable) complain(printable(one));
+    complain(fmt::format("{} could not be read and stand in no list; next: ckptool verify {}",
+                         counted(report.unreadable.size(), "checkpoint"),
+                         shell_word(found.path.string())));
+    return ExitCode::damage;
   }
 };
 

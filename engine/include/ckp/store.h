@@ -148,6 +148,8 @@ class Store {
 
   struct RebuildReport {
     std::uint64_t runs = 0, checkpoints = 0, chunks = 0;
+    // Live packs that could not be read, each with the reason: the index has no checkpoint of them.
+    std::vector<std::string> unreadable = {};
   };
   // Makes the index anew from packs and journals.
   RebuildReport rebuild_index();
