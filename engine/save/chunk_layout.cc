@@ -1,9 +1,12 @@
 #include "save/chunk_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <functional>
 
+#include "ckp/error.h"
 #include "ckp/format/limits.h"
 #include "ckp/format/wire.h"
 #include "save/strided_view.h"
@@ -126,6 +129,7 @@ void describe_tensors(const StateDict& state, const Spans& found, ChunkLayout& l
       layout.spans.push_back(found.spans[place.span]);
     }
     layout.tensors.push_back(make_entry(name, view, numbers[place.span], place.span_begin));
+    layout.check_finite.push_back(view.check_finite ? 1 : 0);
   }
 }
 
@@ -180,8 +184,8 @@ class Cutter {
   void append(std::size_t storage, std::uint64_t begin, std::uint32_t size) {
     PlannedChunk& chunk = layout_.chunks.back();
     const auto offset = static_cast<std::uint32_t>(format::align_up(chunk.raw_size, 8));
-    layout_.parts.push_back(
-        {layout_.spans[storage].data + begin, offset, size, static_cast<std::uint32_t>(storage)});
+    layout_.parts.push_back({layout_.spans[storage].data + begin, offset, size,
+                             static_cast<std::uint32_t>(storage), begin});
     const auto number = static_cast<std::uint32_t>(layout_.chunks.size() - 1);
     layout_.storages[storage].pieces.push_back({number, offset, size});
     chunk.raw_size = offset + size;
@@ -193,6 +197,14 @@ class Cutter {
 };
 
 }  // namespace
+
+void check_chunk_size(std::uint32_t size) {
+  if (size == 0 || size % 4096 != 0 || size > format::limits::chunk_raw_size) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("chunk_size is {}; it must be a multiple of 4096 between 4096 and {}",
+                            size, format::limits::chunk_raw_size));
+  }
+}
 
 ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size) {
   std::vector<const TensorView*> tensors;

@@ -26,6 +26,7 @@ struct ChunkPart {
   std::uint32_t offset = 0;
   std::uint32_t size = 0;
   std::uint32_t storage = 0;
+  std::uint64_t storage_offset = 0;  // of `data`, in the storage
 };
 
 // A chunk to be made. Bytes that no part covers are zero.
@@ -40,6 +41,7 @@ struct ChunkLayout {
   std::vector<StorageSpan> spans;              // one per storage of the manifest
   std::vector<format::StorageEntry> storages;  // `reference` of a piece: an index into `chunks`
   std::vector<format::TensorEntry> tensors;
+  std::vector<std::uint8_t> check_finite;  // by tensor: TensorView::check_finite
   std::vector<PlannedChunk> chunks;
   std::vector<ChunkPart> parts;
 
@@ -47,6 +49,9 @@ struct ChunkLayout {
     return std::span(parts).subspan(chunk.first_part, chunk.part_count);
   }
 };
+
+// Error(invalid_argument) unless it is a multiple of 4096 up to the format's limit.
+void check_chunk_size(std::uint32_t size);
 
 // Reads no tensor's bytes. `chunk_size` is checked by the caller.
 ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size);

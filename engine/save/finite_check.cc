@@ -7,19 +7,20 @@
 
 namespace ckp {
 
-FiniteCheck::FiniteCheck(const StateDict& state, const ChunkLayout& layout) : layout_(layout) {
-  std::size_t i = 0;
-  for (const auto& [name, tensor] : state.tensors()) {
-    const format::TensorEntry& entry = layout.tensors[i++];
-    if (!tensor.check_finite || !is_floating(tensor.dtype) || is_empty(tensor.shape)) continue;
+FiniteCheck::FiniteCheck(const ChunkLayout& layout) {
+  for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+    const format::TensorEntry& tensor = layout.tensors[i];
+    if (layout.check_finite[i] == 0 || !is_floating(tensor.dtype) || is_empty(tensor.shape)) {
+      continue;
+    }
     const std::uint64_t element = size_of(tensor.dtype);
-    const std::uint64_t begin = static_cast<std::uint64_t>(entry.storage_offset) * element;
+    const std::uint64_t begin = static_cast<std::uint64_t>(tensor.storage_offset) * element;
     if (!is_dense(tensor.shape, tensor.strides)) {
-      strided_.push_back({&tensor, layout.spans[entry.storage].data + begin});
+      strided_.push_back({&tensor, layout.spans[tensor.storage].data + begin});
       continue;
     }
     const auto elements = static_cast<std::uint64_t>(span_elements(tensor.shape, tensor.strides));
-    ranges_.push_back({entry.storage, tensor.dtype, begin, begin + elements * element, 0});
+    ranges_.push_back({tensor.storage, tensor.dtype, begin, begin + elements * element, 0});
   }
   sort_ranges();
 }
@@ -42,7 +43,7 @@ void FiniteCheck::sort_ranges() {
 }
 
 bool FiniteCheck::is_nonfinite(const ChunkPart& part) const {
-  const auto begin = static_cast<std::uint64_t>(part.data - layout_.spans[part.storage].data);
+  const std::uint64_t begin = part.storage_offset;
   const std::uint64_t end = begin + part.size;
   // Neither storage's start nor a chunk's cuts an element, see plan_chunks.
   auto at = std::partition_point(ranges_.begin(), ranges_.end(), [&](const Range& range) {

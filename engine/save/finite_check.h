@@ -11,12 +11,12 @@
 
 namespace ckp {
 
-// The floating tensors of a state dict that ask for the check. Tensors without gaps are checked
-// chunk by chunk, the others as a whole, touched elements only. Both dicts outlive the object;
-// const members may be called from any number of threads.
+// The floating tensors of a layout that ask for the check. Tensors without gaps are checked chunk
+// by chunk, the others as a whole, touched elements only. The layout outlives the object; const
+// members may be called from any number of threads.
 class FiniteCheck {
  public:
-  FiniteCheck(const StateDict& state, const ChunkLayout& layout);
+  explicit FiniteCheck(const ChunkLayout& layout);
 
   // Whether a dense tensor has a NaN or an infinity in this part of a chunk.
   bool is_nonfinite(const ChunkPart& part) const;
@@ -34,12 +34,11 @@ class FiniteCheck {
     std::uint64_t furthest = 0;  // the largest end so far within the storage
   };
   struct Strided {
-    const TensorView* tensor = nullptr;
+    const format::TensorEntry* tensor = nullptr;
     const std::byte* first = nullptr;
   };
   void sort_ranges();
 
-  const ChunkLayout& layout_;
   std::vector<Range> ranges_;  // by storage, then begin
   std::vector<Strided> strided_;
 };

@@ -51,6 +51,7 @@ SaveReport save_file(const std::filesystem::path& path, const StateDict& state,
     report.chunks_shared = saved.chunks_shared;
     report.bytes_shared = saved.bytes_shared;
     report.bytes_written = writer.size();
+    report.hash_ns = saved.hash_ns;
     report.encode_ns = saved.encode_ns;
     report.write_ns = saved.write_ns;
     written = SteadyClock::now();

@@ -27,37 +27,30 @@ std::int64_t nanoseconds_since(SteadyClock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - start).count();
 }
 
-void check_chunk_size(std::uint32_t size) {
-  if (size == 0 || size % 4096 != 0 || size > format::limits::chunk_raw_size) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("chunk_size is {}; it must be a multiple of 4096 between 4096 and {}",
-                            size, format::limits::chunk_raw_size));
-  }
-}
-
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
 class StateWriter {
  public:
-  StateWriter(const StateDict& state, format::PackWriter& writer, const EncodeOptions& options)
+  StateWriter(ChunkLayout layout, format::PackWriter& writer, const EncodeOptions& options)
       : writer_(writer),
         options_(options),
         threads_(thread_count(options.threads)),
-        layout_(plan_chunks(state, options.chunk_size)),
-        finite_(state, layout_),
+        layout_(std::move(layout)),
+        finite_(layout_),
         digests_(layout_.chunks.size()),
         reference_of_(layout_.chunks.size()) {}
 
-  WrittenState run(const StateDict& state, ChunkFinder* finder) {
+  WrittenState run(Value::Map values, ChunkFinder* finder) {
     const auto start = SteadyClock::now();
     hash();
+    out_.hash_ns = nanoseconds_since(start);
     find_repeats();
     if (finder != nullptr) find_stored(*finder);
     write_chunks();
-    describe(state);
-    out_.encode_ns = nanoseconds_since(start) - out_.write_ns;
+    describe(std::move(values));
+    out_.encode_ns = nanoseconds_since(start) - out_.hash_ns - out_.write_ns;
     return std::move(out_);
   }
 
@@ -193,8 +186,8 @@ class StateWriter {
     out_.bytes_shared += layout_.chunks[chunk].raw_size;
   }
 
-  void describe(const StateDict& state) {
-    out_.manifest.values = state.values();
+  void describe(Value::Map values) {
+    out_.manifest.values = std::move(values);
     out_.manifest.references.reserve(references_.size());
     for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
     out_.manifest.storages = std::move(layout_.storages);
@@ -224,7 +217,13 @@ class StateWriter {
 WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
                          const EncodeOptions& options) {
   check_chunk_size(options.chunk_size);
-  return StateWriter(state, writer, options).run(state, finder);
+  return write_layout(plan_chunks(state, options.chunk_size), state.values(), writer, finder,
+                      options);
+}
+
+WrittenState write_layout(ChunkLayout layout, Value::Map values, format::PackWriter& writer,
+                          ChunkFinder* finder, const EncodeOptions& options) {
+  return StateWriter(std::move(layout), writer, options).run(std::move(values), finder);
 }
 
 }  // namespace ckp

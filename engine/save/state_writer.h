@@ -10,6 +10,7 @@
 #include "ckp/format/pack.h"
 #include "ckp/save.h"
 #include "ckp/state_dict.h"
+#include "save/chunk_layout.h"
 
 namespace ckp {
 
@@ -32,7 +33,7 @@ struct WrittenState {
   format::Manifest manifest;
   bool nonfinite = false;
   std::uint64_t chunks_written = 0, chunks_shared = 0, bytes_shared = 0;
-  std::int64_t encode_ns = 0, write_ns = 0;
+  std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0;
 };
 
 // Splits storages into chunks (small storages share chunks, spec/format.md), hashes, shares,
@@ -40,5 +41,8 @@ struct WrittenState {
 // chunks per thread. Does not finish the writer. `finder` may be null.
 WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
                          const EncodeOptions& options);
+// The same of a state that is cut into chunks already; the bytes are read where `layout` says.
+WrittenState write_layout(ChunkLayout layout, Value::Map values, format::PackWriter& writer,
+                          ChunkFinder* finder, const EncodeOptions& options);
 
 }  // namespace ckp

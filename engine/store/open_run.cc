@@ -209,9 +209,7 @@ Error no_such_run(StoreCore& core, std::string_view name_or_id) {
 
 std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const RunOptions& options) {
   check_options(options);
-  auto run = std::make_unique<Run::Impl>();
-  run->core = core;
-  run->creator_pid = process_id();
+  auto run = std::make_unique<Run::Impl>(core);
   run->record = new_record(*core, options);
   run->attempt = new_attempt(*core, 1);
   run->record.attempts.push_back(run->attempt);
@@ -246,9 +244,7 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
 
 std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::string_view name_or_id,
                                       const std::optional<Address>& from) {
-  auto run = std::make_unique<Run::Impl>();
-  run->core = std::move(core);
-  run->creator_pid = process_id();
+  auto run = std::make_unique<Run::Impl>(core);
   const RunDirectory directory = take_over(*run, name_or_id);  // A2
   try {
     do {

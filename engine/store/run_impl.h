@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,15 +12,25 @@
 #include "ckp/run.h"
 #include "load/open_pack.h"
 #include "runs/journal.h"
+#include "save/snapshot.h"
 #include "store/run_scan.h"
+#include "store/save_pipeline.h"
 #include "store/store_core.h"
 
 namespace ckp {
 
 struct Run::Impl {
-  std::shared_ptr<StoreCore> core;
+  explicit Impl(std::shared_ptr<StoreCore> store);
+  // Waits for the saves in flight; see Run about their errors.
+  ~Impl();
+
+  const std::shared_ptr<StoreCore> core;
   RunRecord record;
   Attempt attempt;
+  // The owner's calls and the background thread meet in the journal and `last_commit`; the mutex
+  // guards both. `previous` is the background thread's while saves are in flight; nothing else
+  // changes then.
+  std::mutex journal_mutex;
   std::unique_ptr<JournalWriter> journal;
   std::optional<Checkpoint> continued_from;
   std::vector<std::string> skipped;
@@ -27,15 +38,21 @@ struct Run::Impl {
   // be shared while it is live.
   std::shared_ptr<const Checkpoint::Parts> previous;
   std::uint64_t last_commit = 0;  // the last number this process has seen
-  std::uint32_t creator_pid = 0;
+  const std::uint32_t creator_pid;
+  StagingPool staging;
+  std::unique_ptr<SavePipeline> pipeline;  // last: the saves in it use everything above
 
   void check_owner() const;
-  // Makes the journal durable. One whose fsync has failed can never be trusted again: the attempt
-  // goes on in a new one.
-  void sync_journal();
+  // Makes the journal durable, and says what it holds then. One whose fsync has failed can never be
+  // trusted again: the attempt goes on in a new one.
+  JournalMark sync_journal();
+  void saw_commit(std::uint64_t commit);
   // Another journal for this attempt, with what each begins with; not yet synced.
   std::unique_ptr<JournalWriter> begin_journal() const;
-  SaveReport save(const StateDict& state, const SaveOptions& options);
+  PendingSave save(const StateDict& state, const SaveOptions& options);
+  // S1 to C9, of a state that nobody changes meanwhile.
+  void write(ChunkLayout layout, Value::Map values, const SaveOptions& options, std::int64_t now_ns,
+             SaveReport& report);
   // Takes over a checkpoint from elsewhere: its stored chunks as they are, its facts but for those
   // of run and attempt.
   SaveReport adopt(const Checkpoint& checkpoint);

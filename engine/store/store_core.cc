@@ -37,6 +37,7 @@ StoreCore::StoreCore(const std::filesystem::path& root, const StoreOptions& opti
       fs_(options.file_system),
       clock_(options.clock),
       lock_timeout_ms_(options.lock_timeout_ms),
+      save_memory_(options.save_memory),
       layout_{root},
       identity_(identity),
       kind_(fs_->kind(root)) {

@@ -32,6 +32,7 @@ class StoreCore {
   const Uuid& uuid() const { return identity_.uuid; }
   const std::vector<std::string>& notes() const { return notes_; }
   const FileSystemKind& kind() const { return kind_; }  // of the store's root
+  std::uint64_t save_memory() const { return save_memory_; }
   // Where the index is, or would be.
   const StoreLayout& index_layout() const { return place_ ? place_->layout : layout_; }
 
@@ -91,6 +92,7 @@ class StoreCore {
   std::shared_ptr<FileSystem> fs_;
   std::shared_ptr<Clock> clock_;
   std::int64_t lock_timeout_ms_;
+  std::uint64_t save_memory_;
   std::uint32_t process_ = process_id();  // the one that opened it
   StoreLayout layout_;
   format::StoreIdentity identity_;

@@ -26,8 +26,12 @@ struct RunOptions {
 
 // Made by Store::create_run and Store::resume_run. Holds the run: as long as this object lives (and
 // no longer than its process) no other process can resume the run. One thread at a time. The
-// destructor releases the run; without finish() it is shown as interrupted. In a forked child every
-// call throws Error(invalid_argument), and the destructor does nothing.
+// destructor waits for the saves in flight and releases the run; without finish() it is shown as
+// interrupted. In a forked child every call throws Error(invalid_argument), and the destructor does
+// nothing.
+//
+// Saves that were not waited for cannot fail unnoticed: the next save(), or finish(), throws their
+// first error, once. If neither comes, the destructor writes it to the standard error stream.
 class Run {
  public:
   struct Impl;
@@ -43,18 +47,23 @@ class Run {
   // Checkpoints that resume passed over because they were damaged, each with the reason.
   const std::vector<std::string>& skipped() const;
 
-  // Saves a checkpoint. When wait() of the handle has returned it is durable: it survives a crash
-  // of the process, the machine or the power. The state's memory is free again when save returns.
-  // Throws Error(locked) when a newer attempt has taken the run over, Error(out_of_space) and
-  // others; nothing is lost then, and training may go on and save again later.
+  // Saves a checkpoint. The state's memory is the caller's again when save returns (SnapshotMode in
+  // save.h); the work goes on in the background, and saves commit in the order of the calls.
+  // When wait() of the handle has returned the checkpoint is durable: it survives a crash of the
+  // process, the machine or the power. wait() throws Error(locked) when a newer attempt has taken
+  // the run over, Error(out_of_space) and others; nothing is lost then, and training may go on and
+  // save again later. save itself throws Error(invalid_argument) for options that make no sense,
+  // std::bad_alloc without memory for the copy, and an earlier save's error that nobody has waited
+  // for; nothing has been saved then. With SnapshotMode::none it throws what wait() would.
   PendingSave save(const StateDict& state, const SaveOptions& options);
 
-  // Appends points of metric series to the run's journal: microseconds, no wait for the disk.
-  // Survives the death of the process; what a power cut can take is what was logged since the last
-  // save.
+  // Appends points of metric series to the run's journal: microseconds, and no wait for the disk
+  // but while a save in the background syncs the journal. Survives the death of the process; what a
+  // power cut can take is what was logged since the last save.
   void log(std::int64_t epoch, std::int64_t step, const std::map<std::string, double>& metrics);
 
-  // Says how the run ended and makes that durable.
+  // Waits for the saves in flight, says how the run ended and makes that durable. Then throws the
+  // first error of a save that nobody has waited for.
   void finish(RunStatus status);
 
  private:

@@ -22,6 +22,22 @@ struct EncodeOptions {
   unsigned threads = 0;                 // 0: one per core, at most 8
 };
 
+// When the memory of the state is the caller's again. save_file always works as `none`.
+enum class SnapshotMode {
+  // When save returns: what it needs has been copied. The rest of the work is done by a background
+  // thread of the Run.
+  copied,
+  // When save returns, too, but then the checkpoint is durable: everything is done on the caller's
+  // thread, and nothing is copied. At most 128 MB of extra memory.
+  none,
+};
+
+// What a save does while earlier ones have not left it enough memory (StoreOptions::save_memory).
+enum class WhenBusy {
+  wait,  // until there is enough, or `busy_timeout_ms` have passed: then it is skipped
+  skip,  // at once
+};
+
 struct SaveOptions {
   std::int64_t epoch = 0;  // epochs completed
   std::int64_t step = 0;   // optimizer steps completed
@@ -29,31 +45,50 @@ struct SaveOptions {
   Value::Map tags = {};
   bool final = false;  // the end of the run
   EncodeOptions encode = {};
+  SnapshotMode snapshot = SnapshotMode::copied;
+  WhenBusy when_busy = WhenBusy::wait;
+  std::int64_t busy_timeout_ms = -1;  // negative: no limit
 };
 
-// What a finished save did.
+// What a finished save did. Times of stages that overlap on several threads are those of the clock
+// on the wall, and do not add up to the whole.
 struct SaveReport {
   CheckpointRecord checkpoint;
   std::filesystem::path path;
+  bool skipped = false;  // by WhenBusy: there is no checkpoint, and all else is zero
   std::uint64_t chunks_written = 0;
   std::uint64_t chunks_shared = 0;  // found in the store, or twice in this state
   std::uint64_t bytes_shared = 0;   // raw
   std::uint64_t bytes_written = 0;  // file size
-  std::int64_t encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
+  std::uint64_t bytes_copied = 0;   // by the snapshot
+  std::int64_t stall_ns = 0;        // the caller's thread, inside save
+  std::int64_t snapshot_ns = 0;     // its part that took the snapshot
+  std::int64_t queue_ns = 0;        // between the snapshot and the background thread's turn
+  std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
 };
 
-// The handle of a save. In this version the work is done before Run::save returns, so done() is
-// true at once; code written with wait() keeps working when saves become asynchronous. Movable.
+// The handle of a save. Dropping it changes nothing: the save goes on. Movable; one thread at a
+// time, any thread.
 class PendingSave {
  public:
-  explicit PendingSave(SaveReport report) : report_(std::move(report)) {}
-  bool done() const { return true; }
-  // The report, or the error that made the save fail. After wait() returned, the checkpoint is
-  // durable.
-  const SaveReport& wait() { return report_; }
+  struct State;
+  explicit PendingSave(std::shared_ptr<State> state);
+  PendingSave(PendingSave&&) noexcept;
+  PendingSave& operator=(PendingSave&&) noexcept;
+  ~PendingSave();
+
+  // Whether wait() would return, or throw, at once.
+  bool done() const;
+  // Whether WhenBusy made nothing of this save. Known at once.
+  bool skipped() const;
+  // Waits for the end. Returns the report: the checkpoint is durable, unless the save was skipped.
+  // Or throws the error that made the save fail, each time it is called; the Run does not report it
+  // again then. The reference is valid as long as the handle. In a forked child a save that had not
+  // ended throws Error(invalid_argument).
+  const SaveReport& wait();
 
  private:
-  SaveReport report_;
+  std::shared_ptr<State> state_;
 };
 
 // Saves `state` as one standalone file that needs no store. Atomic and durable on return: at any

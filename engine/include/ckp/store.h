@@ -32,6 +32,9 @@ struct StoreOptions {
   // $CKPSTORE_CACHE, else $XDG_CACHE_HOME/ckpstore, else ~/.cache/ckpstore, else below the
   // temporary directory. Error(unsupported) for a directory on a remote file system.
   std::filesystem::path index_directory = {};
+  // Bytes that the copied states of each run's saves in flight may take together. A save that needs
+  // more than all of it waits until it is alone, and is done all the same.
+  std::uint64_t save_memory = std::uint64_t{2} << 30;
 };
 
 // How prune and the removals go about it.
