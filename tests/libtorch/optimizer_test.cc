@@ -194,14 +194,6 @@ TEST_F(Optimizer, AParameterOfNoModelIsAnError) {
                        "to no model of the training state"));
 }
 
-TEST_F(Optimizer, AnUnknownKindIsAnError) {
-  SmallNet net;
-  optim::LBFGS lbfgs(net->parameters(), 0.1);
-  auto state = TrainingState().model("model", net).optimizer("optimizer", lbfgs);
-  std::string message = error_of(ErrorCode::unsupported, [&] { state.state_dict(); });
-  EXPECT_TRUE(contains(message, "optimizer: only SGD, Adam, AdamW, RMSprop and Adagrad"));
-}
-
 TEST_F(Optimizer, ParametersOfSeveralModelsCarryTheModelsName) {
   SmallNet encoder, decoder;
   auto parameters = encoder->parameters();

@@ -11,10 +11,14 @@ using libtorch::add_tensor;
 using libtorch::read_tensors;
 using Tensors = std::map<std::string, at::Tensor>;
 
-const std::vector<at::ScalarType> kTypes{
-    at::kBool,        at::kByte,         at::kChar,         at::kShort, at::kInt,
-    at::kLong,        at::kHalf,         at::kBFloat16,     at::kFloat, at::kDouble,
-    at::kComplexHalf, at::kComplexFloat, at::kComplexDouble};
+// Every type of the format that this LibTorch has: 13 in 1.13, 21 in 2.15.
+std::vector<at::ScalarType> all_types() {
+  std::vector<at::ScalarType> types;
+  for (std::uint16_t number = 1; auto dtype = dtype_from_number(number); ++number) {
+    if (auto type = libtorch::to_scalar_type(*dtype)) types.push_back(*type);
+  }
+  return types;
+}
 
 Tensors round_trip(const Tensors& tensors) {
   TemporaryDirectory folder;
@@ -64,7 +68,8 @@ at::Tensor random_bits(at::ScalarType type, std::int64_t count) {
 }
 
 TEST(LibTorchDType, MapsBothWays) {
-  for (at::ScalarType type : kTypes) {
+  EXPECT_GE(all_types().size(), 13u);
+  for (at::ScalarType type : all_types()) {
     auto dtype = libtorch::to_dtype(type);
     ASSERT_TRUE(dtype) << type;
     EXPECT_EQ(libtorch::to_scalar_type(*dtype), type);
@@ -90,7 +95,7 @@ TEST(LibTorchDType, TypesThatThisVersionLacksHaveNoScalarType) {
 TEST(LibTorchTensor, EveryDTypeKeepsItsBits) {
   torch::manual_seed(3);
   Tensors tensors;
-  for (at::ScalarType type : kTypes) {
+  for (at::ScalarType type : all_types()) {
     tensors[c10::toString(type)] =
         type == at::kBool ? at::randn({37}).gt(0) : random_bits(type, 37);
   }
@@ -139,17 +144,10 @@ TEST(LibTorchTensor, WhatCannotBeSavedIsNamed) {
   auto refuse = [&](ErrorCode code, const std::string& name, const at::Tensor& tensor) {
     return error_of(code, [&] { add_tensor(state, name, tensor); });
   };
-  EXPECT_TRUE(contains(refuse(ErrorCode::unsupported, "model/coo", at::eye(3).to_sparse()),
-                       "model/coo: a sparse tensor"));
-  EXPECT_TRUE(contains(refuse(ErrorCode::unsupported, "model/csr", at::eye(3).to_sparse_csr()),
-                       "model/csr: a sparse tensor"));
-  auto quantized = at::quantize_per_tensor(at::randn({4}), 0.1, 10, at::kQInt8);
-  EXPECT_TRUE(contains(refuse(ErrorCode::unsupported, "model/q", quantized),
-                       "model/q: a quantized tensor"));
-  EXPECT_TRUE(contains(refuse(ErrorCode::unsupported, "model/m", at::empty({3}, at::kMeta)),
-                       "model/m: a meta tensor"));
   EXPECT_TRUE(contains(refuse(ErrorCode::invalid_argument, "model/u", at::Tensor()),
                        "model/u: the tensor is undefined"));
+  EXPECT_TRUE(contains(refuse(ErrorCode::unsupported, "model/m", at::ones({2, 2}).to_mkldnn()),
+                       "model/m: a tensor of this layout"));
   EXPECT_TRUE(state.tensors().empty());
 }
 

@@ -399,16 +399,17 @@ TEST_F(Loop, AnExceptionIsNotHiddenByTheFailureOfItsSave) {
 TEST_F(Loop, ThreeFailedSavesInARowEndTheTraining) {
   Training training(path_);
   training.options.save_every_steps = 1;
+  training.options.on_saved = [&](const SaveReport& report) {
+    // The journal's file stays open; new files cannot be made.
+    if (report.checkpoint.step == 1) std::filesystem::remove_all(path_);
+  };
   TrainingLoop loop(path_, "run", training.state, training.options);
   std::int64_t last = 0;
-  EXPECT_THROW(training.train(loop, 2,
-                              [&](TrainingLoop& running) {
-                                last = running.progress().step;
-                                // The journal's file stays open; new files cannot be made.
-                                if (last == 1) std::filesystem::remove_all(path_);
-                              }),
-               Error);
-  EXPECT_EQ(last, 4);  // saved: 1; failed: 2, 3, 4
+  EXPECT_THROW(
+      training.train(loop, 2, [&](TrainingLoop& running) { last = running.progress().step; }),
+      Error);
+  EXPECT_GE(last, 4);  // saved: 1; failed: 2, 3, 4, the last known at the save of 5 at the latest
+  EXPECT_LE(last, 5);
   for (const char* text : {"step 2 has failed (1 in a row)", "step 3 has failed (2 in a row)",
                            "step 4 has failed (3 in a row)"}) {
     EXPECT_TRUE(contains(training.said, text));
@@ -465,7 +466,9 @@ TEST_F(Loop, APoisonedCheckpointIsNotResumed) {
         training.net->fc1->weight.fill_(std::numeric_limits<float>::quiet_NaN());
       }
     });
-    EXPECT_TRUE(contains(training.said, "a checkpoint holds NaN or infinity"));
+    // Whichever is known first: the save that goes on in the background, or the next loss.
+    EXPECT_TRUE(contains(training.said, "a checkpoint holds NaN or infinity") ||
+                contains(training.said, "train/loss is nan"));
   }
   Training training(path_);
   TrainingLoop loop(path_, "run", training.state, training.options);

@@ -61,6 +61,27 @@ TEST_F(State, RandomNumbersGoOnWhereTheyWere) {
   }
 }
 
+TEST_F(State, AGeneratorOfOnesOwnGoesOnWhereItWas) {
+  auto saved = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{5});
+  auto loaded = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{6});
+  auto draw = [](at::Generator& generator) {
+    return at::randn({9}, generator, at::TensorOptions(at::kFloat));
+  };
+  draw(saved);
+  save(TrainingState().generator("augment", saved));
+  auto expected = draw(saved);
+  EXPECT_FALSE(at::equal(draw(loaded), expected)) << "this test proves nothing";
+  load(TrainingState().generator("augment", loaded));
+  EXPECT_TRUE(at::equal(draw(loaded), expected));
+}
+
+TEST_F(State, AStateOfAnotherLibraryIsBytes) {
+  Value numpy = Value::Map{{"kind", "MT19937"}, {"key", Value::Bytes(2496, std::byte{7})}}, found;
+  save(TrainingState().value("numpy", numpy));
+  load(TrainingState().value("numpy", found));
+  EXPECT_EQ(found, numpy);
+}
+
 std::vector<std::int64_t> as_vector(const at::Tensor& tensor) {
   const auto* data = tensor.data_ptr<std::int64_t>();
   return {data, data + tensor.numel()};

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <torch/nn/module.h>
 #include <torch/optim/schedulers/step_lr.h>
 
 #include <limits>
@@ -32,22 +31,23 @@ std::vector<at::Generator> default_generators() {
   return generators;
 }
 
-at::Tensor state_of(at::Generator& generator) {
-  std::lock_guard<std::mutex> lock(generator.mutex());
-  return generator.get_state();
+at::Tensor state_of(const at::Generator& generator) {
+  at::Generator shared = generator;
+  std::lock_guard<std::mutex> lock(shared.mutex());
+  return shared.get_state();
+}
+
+// A tensor for the generator's state; what is in it when the restore runs becomes the state.
+at::Tensor restored_state(const at::Generator& generator, PartReader& in) {
+  at::Tensor state = at::empty_like(state_of(generator));
+  in.on_restore([shared = generator, state]() mutable {
+    std::lock_guard<std::mutex> lock(shared.mutex());
+    shared.set_state(state);
+  });
+  return state;
 }
 
 }  // namespace
-
-void ModelPart::save(PartWriter& out) const {
-  for (const auto& item : module_.named_parameters()) out.tensor(item.key(), item.value());
-  for (const auto& item : module_.named_buffers()) out.tensor(item.key(), item.value());
-}
-
-void ModelPart::check(PartReader& in) {
-  for (const auto& item : module_.named_parameters()) in.tensor(item.key(), item.value());
-  for (const auto& item : module_.named_buffers()) in.tensor(item.key(), item.value());
-}
 
 void StepLrPart::save(PartWriter& out) const {
   out.value("type", "StepLR");
@@ -78,19 +78,22 @@ void RandomStatePart::check(PartReader& in) {
   std::vector<std::string> known;
   for (at::Generator& generator : default_generators()) {
     std::string device = generator.device().str();
-    at::Tensor state = at::empty_like(state_of(generator));
     known.push_back(device);
     // A machine may have more GPUs than the one that saved; that must not stop it.
-    if (!in.optional_tensor(device, state)) continue;
-    in.on_restore([generator, state]() mutable {
-      std::lock_guard<std::mutex> lock(generator.mutex());
-      generator.set_state(state);
-    });
+    if (in.find(device) == nullptr) {
+      in.optional_tensor(device, at::Tensor());
+    } else {
+      in.tensor(device, restored_state(generator, in));
+    }
   }
   for (const std::string& name : in.names()) {
     if (std::find(known.begin(), known.end(), name) == known.end()) in.ignore(name);
   }
 }
+
+void GeneratorPart::save(PartWriter& out) const { out.tensor("state", state_of(generator_)); }
+
+void GeneratorPart::check(PartReader& in) { in.tensor("state", restored_state(generator_, in)); }
 
 void ValuePart::check(PartReader& in) {
   in.on_restore([this, value = in.value("")] { value_ = value; });

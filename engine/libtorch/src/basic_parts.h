@@ -1,8 +1,12 @@
 // The small parts that a training state makes for LibTorch's own objects.
 #pragma once
 
-#include <string>
+#include <ATen/core/Generator.h>
 
+#include <string>
+#include <utility>
+
+#include "ckp/libtorch/model_options.h"
 #include "ckp/libtorch/part.h"
 
 namespace torch {
@@ -18,13 +22,19 @@ namespace ckp::libtorch {
 
 class ModelPart : public Part {
  public:
-  explicit ModelPart(const torch::nn::Module& module) : module_(module) {}
+  ModelPart(torch::nn::Module& module, const ModelOptions& options)
+      : module_(module), options_(options) {}
   std::string_view kind() const override { return "model"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 
  private:
-  const torch::nn::Module& module_;
+  void save_training(PartWriter& out) const;
+  void check_requires_grad(PartReader& in, const std::string& stored, const at::Tensor& tensor);
+  void check_training(PartReader& in);
+
+  torch::nn::Module& module_;
+  ModelOptions options_;
 };
 
 class StepLrPart : public Part {
@@ -43,6 +53,17 @@ class RandomStatePart : public Part {
   std::string_view kind() const override { return "random_state"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
+};
+
+class GeneratorPart : public Part {
+ public:
+  explicit GeneratorPart(at::Generator generator) : generator_(std::move(generator)) {}
+  std::string_view kind() const override { return "generator"; }
+  void save(PartWriter& out) const override;
+  void check(PartReader& in) override;
+
+ private:
+  at::Generator generator_;  // the caller's own: copies share their state
 };
 
 class ValuePart : public Part {

@@ -9,6 +9,7 @@
 
 #include "ckp/error.h"
 #include "ckp/libtorch/tensor.h"
+#include "tensor_kinds.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -49,13 +50,19 @@ void add_weight(DigestStream& stream, const std::string& name, const at::Tensor&
 
 Digest weights_digest(const torch::nn::Module& module, std::string_view part) {
   std::map<std::string, at::Tensor> weights;
-  const std::string prefix = std::string(part) + "/";
-  for (const auto& item : module.named_parameters()) {
-    weights.emplace(prefix + item.key(), item.value());
-  }
-  for (const auto& item : module.named_buffers()) {
-    weights.emplace(prefix + item.key(), item.value());
-  }
+  auto add = [&](const std::string& key, const at::Tensor& tensor) {
+    const std::string name = std::string(part) + "/" + key;
+    if (!tensor.defined() || is_dense(tensor)) {
+      weights.emplace(name, tensor);
+      return;
+    }
+    const TensorParts parts = take_apart(name, tensor);
+    for (const auto& [component, dense] : parts.components) {
+      weights.emplace(name + "/" + component, dense);
+    }
+  };
+  for (const auto& item : module.named_parameters()) add(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) add(item.key(), item.value());
   DigestStream stream;
   for (const auto& [name, tensor] : weights) add_weight(stream, name, tensor);
   return stream.digest();

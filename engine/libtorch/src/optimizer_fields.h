@@ -6,6 +6,7 @@
 #include <torch/optim/adagrad.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
+#include <torch/optim/lbfgs.h>
 #include <torch/optim/rmsprop.h>
 #include <torch/optim/sgd.h>
 
@@ -55,6 +56,17 @@ void visit(T& options, Field&& field) {
   field("centered", options.centered());
 }
 
+template <AnyOf<torch::optim::LBFGSOptions> T, class Field>
+void visit(T& options, Field&& field) {
+  field("lr", options.lr());
+  field("max_iter", options.max_iter());
+  field("max_eval", options.max_eval());
+  field("tolerance_grad", options.tolerance_grad());
+  field("tolerance_change", options.tolerance_change());
+  field("history_size", options.history_size());
+  field("line_search_fn", options.line_search_fn());
+}
+
 template <AnyOf<torch::optim::SGDParamState> T, class Field>
 void visit(T& state, Field&& field) {
   field("momentum_buffer", state.momentum_buffer());
@@ -80,6 +92,21 @@ void visit(T& state, Field&& field) {
   field("square_avg", state.square_avg());
   field("momentum_buffer", state.momentum_buffer());
   field("grad_avg", state.grad_avg());
+}
+
+// `al` is scratch of one step.
+template <AnyOf<torch::optim::LBFGSParamState> T, class Field>
+void visit(T& state, Field&& field) {
+  field("func_evals", state.func_evals());
+  field("n_iter", state.n_iter());
+  field("t", state.t());
+  field("prev_loss", state.prev_loss());
+  field("d", state.d());
+  field("H_diag", state.H_diag());
+  field("prev_flat_grad", state.prev_flat_grad());
+  field("old_dirs", state.old_dirs());
+  field("old_stps", state.old_stps());
+  field("ro", state.ro());
 }
 
 }  // namespace ckp::libtorch

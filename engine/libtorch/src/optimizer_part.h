@@ -1,7 +1,9 @@
 // The state of an optimizer by parameter name.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ckp/libtorch/part.h"
@@ -23,12 +25,18 @@ class OptimizerKind;
 // optimizer covers several models, "<model>/<name>".
 class OptimizerPart : public Part {
  public:
-  explicit OptimizerPart(torch::optim::Optimizer& optimizer);
+  // `own`: of an optimizer that is none of LibTorch's.
+  explicit OptimizerPart(torch::optim::Optimizer& optimizer,
+                         std::shared_ptr<const OptimizerKind> own = nullptr);
   std::string_view kind() const override { return "optimizer"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 
  private:
+  const OptimizerKind& options_kind(const std::string& part) const;
+  const Value* matching_group(PartReader& in, const std::vector<std::string>& names,
+                              const Value::List& groups);
+  bool is_stored(PartReader& in, const std::string& stored);
   void check_group(PartReader& in, const OptimizerKind& kind, std::size_t number,
                    const std::vector<std::string>& names, const Value& stored);
   void check_state(PartReader& in, const OptimizerKind& kind, const std::string& name,
@@ -40,6 +48,7 @@ class OptimizerPart : public Part {
                        Value::Map& constructed) const;
 
   torch::optim::Optimizer& optimizer_;
+  std::shared_ptr<const OptimizerKind> own_;
   std::vector<Value::Map> constructed_;  // by group
 };
 

@@ -3,9 +3,15 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <map>
+#include <memory>
+
 #include "ckp/error.h"
+#include "ckp/libtorch/original_tensors.h"
 #include "ckp/libtorch/tensor.h"
 #include "restore_plan.h"
+#include "selection.h"
+#include "tensor_kinds.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -27,10 +33,23 @@ bool leaves_no_gaps(const format::TensorEntry& entry) {
 }  // namespace
 
 void PartWriter::tensor(std::string_view name, const at::Tensor& tensor, bool check_finite) {
+  const at::Tensor& original = originals_.of(tensor);
   std::string full = join(part_, name);
+  if (!original.defined() || is_dense(original)) {
+    add_dense(full, original, check_finite);
+    return;
+  }
+  TensorParts parts = take_apart(full, original);
+  for (const auto& [component, dense] : parts.components) {
+    add_dense(full + "/" + component, dense, check_finite);
+  }
+  state_.set(kind_path(full), std::move(parts.kind));
+}
+
+void PartWriter::add_dense(const std::string& full, const at::Tensor& tensor, bool check_finite) {
   TensorView view = tensor_view(full, tensor, copies_);
   view.check_finite = check_finite;
-  state_.add(std::move(full), std::move(view));
+  state_.add(full, std::move(view));
 }
 
 void PartWriter::value(std::string_view path, Value value) {
@@ -50,7 +69,46 @@ const format::TensorEntry* PartReader::find(std::string_view name) const {
 }
 
 void PartReader::tensor(std::string_view name, const at::Tensor& target) {
-  plan_.require(part_, join(part_, name), target);
+  const std::string full = join(part_, name);
+  const Value* kind = ckp::find_value(plan_.checkpoint().values(), kind_path(full));
+  const format::TensorEntry* entry = find(name);
+  if (kind != nullptr && target.defined()) {
+    fill_kind(full, *kind, target);
+  } else if (entry != nullptr && target.defined() && !is_dense(target)) {
+    mismatch(fmt::format("{}: the {} has {}, the checkpoint has a dense tensor", full, part_,
+                         describe_kind(take_apart(full, target).kind)));
+    ignore(name);
+  } else {
+    plan_.require(part_, full, target);
+  }
+}
+
+// Sparse and the like: made anew, then copied into the tensor that is there.
+void PartReader::fill_kind(const std::string& full, const Value& kind, const at::Tensor& target) {
+  const bool dense = is_dense(target);
+  const Value here = dense ? Value() : Value(take_apart(full, target).kind);
+  auto components = std::make_shared<std::map<std::string, at::Tensor>>();
+  for (const std::string& component : component_names(full, kind)) {
+    const std::string name = full.substr(part_.size() + 1) + "/" + component;
+    if (same_kind(here, kind)) {
+      (*components)[component] = new_tensor(name, target.device());
+    } else {
+      ignore(name);
+    }
+  }
+  if (!same_kind(here, kind)) {
+    mismatch(fmt::format("{}: the {} has {}, the checkpoint has {}", full, part_,
+                         dense ? describe(target) : describe_kind(here), describe_kind(kind)));
+    return;
+  }
+  if (target.is_meta()) return;
+  on_restore([full, &kind, target, components] {
+    at::NoGradGuard no_grad;
+    at::Tensor whole = put_together(
+        full, kind, [&](const std::string& component) { return components->at(component); });
+    if (target.layout() == at::kSparseCsr) target.resize_as_sparse_(whole);  // copy_ does not
+    at::Tensor(target).copy_(whole);
+  });
 }
 
 bool PartReader::optional_tensor(std::string_view name, const at::Tensor& target) {
@@ -111,9 +169,27 @@ bool PartReader::keeps_constructed(std::string_view path) const {
   return plan_.keeps_constructed(join(part_, path));
 }
 
+bool PartReader::keeps_learning_rates() const { return plan_.keeps_learning_rates(); }
+
 void PartReader::converted(std::string_view what) {
   plan_.converted(fmt::format("{}: {}", part_, what));
 }
+
+bool PartReader::strict() const { return plan_.options().strict; }
+
+bool PartReader::selected(std::string_view name) const {
+  return takes(plan_.options().select, join(part_, name));
+}
+
+std::string PartReader::stored_name(std::string_view parameter) const {
+  return libtorch::stored_name(plan_.options().select, parameter);
+}
+
+std::string PartReader::name_here(std::string_view stored_parameter) const {
+  return libtorch::name_here(plan_.options().select, stored_parameter);
+}
+
+void PartReader::note_missing(std::string_view name) { plan_.note_missing(join(part_, name)); }
 
 void PartReader::mismatch(std::string what) { plan_.problem(std::move(what)); }
 

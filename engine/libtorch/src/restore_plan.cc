@@ -12,6 +12,7 @@
 #include "ckp/error.h"
 #include "ckp/libtorch/tensor.h"
 #include "name_pattern.h"
+#include "selection.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -132,6 +133,11 @@ bool RestorePlan::keeps_constructed(std::string_view name) const {
                      [&](const std::string& pattern) { return name_fits(pattern, name); });
 }
 
+bool RestorePlan::keeps_learning_rates() const {
+  return std::any_of(options_.keep_constructed.begin(), options_.keep_constructed.end(),
+                     [](const std::string& pattern) { return pattern.ends_with("/lr"); });
+}
+
 void RestorePlan::compare_fact(const std::string& name, const Value& program,
                                const Value& checkpoint) {
   if (program == checkpoint) return;
@@ -158,6 +164,7 @@ void RestorePlan::check_leftovers(std::span<const std::string> parts) {
   for (const std::string& part : parts) {
     for (const TensorEntry& entry : tensors_of(part)) {
       if (asked_.contains(entry.name) || left_out_.contains(entry.name)) continue;
+      if (!takes(options_.select, entry.name)) continue;
       problem(fmt::format("{}: in the checkpoint ({}), but not in the {}", entry.name,
                           describe(entry), part));
     }

@@ -27,6 +27,7 @@ class RestorePlan {
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ParameterNames& parameters() const { return parameters_; }
+  const RestoreOptions& options() const { return options_; }
 
   // Whether the checkpoint has anything of a part.
   bool has_part(const std::string& part) const;
@@ -46,6 +47,7 @@ class RestorePlan {
   // An option that both sides have; see PartReader.
   void compare(std::string name, Value program, Value checkpoint);
   bool keeps_constructed(std::string_view name) const;
+  bool keeps_learning_rates() const;
   // Something about the surroundings, where the program's always holds.
   void compare_fact(const std::string& name, const Value& program, const Value& checkpoint);
 

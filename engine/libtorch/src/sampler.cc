@@ -36,22 +36,55 @@ Sampler::Sampler(std::int64_t size, std::int64_t batch_size, std::uint64_t seed)
   }
 }
 
-std::optional<at::Tensor> Sampler::next() {
-  if (epoch_done()) {
-    ++epoch_;
-    position_ = 0;
-    order_ = at::Tensor();
-    return std::nullopt;
+std::optional<at::Tensor> Sampler::draw(std::int64_t batch_size) {
+  if (batch_size < 1) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("sampler: batch size {} must be at least 1", batch_size));
   }
+  if (drawn_ == size_) return std::nullopt;
   if (!order_.defined()) order_ = shuffled(size_, mix(seed_, static_cast<std::uint64_t>(epoch_)));
-  const std::int64_t end = std::min(position_ + batch_size_, size_);
-  at::Tensor batch = order_.slice(0, position_, end);
-  position_ = end;
+  const std::int64_t end = std::min(drawn_ + batch_size, size_);
+  at::Tensor batch = order_.slice(0, drawn_, end);
+  in_flight_.push_back(end - drawn_);
+  drawn_ = end;
+  batch_size_ = batch_size;
   return batch;
+}
+
+void Sampler::delivered() {
+  if (in_flight_.empty()) {
+    throw Error(ErrorCode::invalid_argument, "sampler: delivered() without a batch drawn");
+  }
+  position_ += in_flight_.front();
+  in_flight_.pop_front();
+}
+
+std::optional<at::Tensor> Sampler::next() {
+  std::optional<at::Tensor> batch = draw(batch_size_);
+  if (batch) {
+    delivered();
+  } else {
+    end_epoch();
+  }
+  return batch;
+}
+
+void Sampler::end_epoch() {
+  ++epoch_;
+  position_ = drawn_ = 0;
+  in_flight_.clear();
+  order_ = at::Tensor();
+}
+
+void Sampler::begin_loader() {
+  if (epoch_done()) end_epoch();
+  in_flight_.clear();
+  drawn_ = position_;
 }
 
 void Sampler::save(PartWriter& out) const {
   out.value("size", size_);
+  out.value("batch_size", batch_size_);
   out.value("seed", static_cast<std::int64_t>(seed_));
   out.value("epoch", epoch_);
   out.value("position", position_);
@@ -82,7 +115,8 @@ void Sampler::check(PartReader& in) {
   in.on_restore([this, seed, epoch, position, order] {
     seed_ = seed;
     epoch_ = epoch;
-    position_ = position;
+    position_ = drawn_ = position;
+    in_flight_.clear();
     order_ = order;
   });
 }

@@ -7,10 +7,11 @@
 namespace ckp::libtorch {
 namespace {
 
-// Saving changes nothing, but a TrainingState serves restoring, too.
+// Saving changes nothing, but a TrainingState serves restoring, too. A file of weights says nothing
+// about which of them are to be trained.
 TrainingState state_of(const torch::nn::Module& module) {
   TrainingState state;
-  state.model("model", const_cast<torch::nn::Module&>(module));
+  state.model("model", const_cast<torch::nn::Module&>(module), {.requires_grad = false});
   return state;
 }
 

@@ -9,21 +9,12 @@
 
 #include "ckp/error.h"
 #include "ckp/format/manifest.h"
+#include "tensor_kinds.h"
 
 namespace ckp::libtorch {
 namespace {
 
 namespace tensor_flag = format::tensor_flag;
-
-// What the format has no words for yet, or nullptr.
-const char* unsupported_kind(const at::Tensor& tensor) {
-  if (tensor.is_meta()) return "a meta tensor without data";
-  if (tensor.is_nested()) return "a nested tensor";
-  if (tensor.is_quantized()) return "a quantized tensor";
-  if (tensor.is_sparse() || tensor.is_sparse_csr()) return "a sparse tensor";
-  if (tensor.layout() != at::kStrided) return "not a dense tensor";
-  return nullptr;
-}
 
 std::uint16_t flags_of(const at::Tensor& tensor) {
   unsigned flags = 0;
@@ -75,20 +66,19 @@ at::Storage HostCopies::host_storage(const at::Tensor& tensor) {
   const void* key = tensor.storage().unsafeGetStorageImpl();
   auto place = copies_.find(key);
   if (place == copies_.end()) {
-    place = copies_.emplace(key, bytes_of(tensor).to(at::kCPU).storage()).first;
+    place = copies_.emplace(key, Copy{tensor.storage(), bytes_of(tensor).to(at::kCPU).storage()})
+                .first;
   }
-  return place->second;
+  return place->second.host;
 }
 
 void check_dense(std::string_view name, const at::Tensor& tensor) {
   if (!tensor.defined()) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{}: the tensor is undefined", name));
   }
-  if (const char* kind = unsupported_kind(tensor)) {
+  if (!is_dense(tensor)) {
     throw Error(ErrorCode::unsupported,
-                fmt::format("{}: {} cannot be saved or restored yet; use the dense tensors that it "
-                            "is made of",
-                            name, kind));
+                fmt::format("{}: only dense tensors can be used here", name));
   }
 }
 
@@ -114,8 +104,17 @@ TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopi
 
 void add_tensor(StateDict& state, std::string name, const at::Tensor& tensor) {
   HostCopies copies;
-  TensorView view = tensor_view(name, tensor, copies);
-  state.add(std::move(name), std::move(view));
+  if (!tensor.defined() || is_dense(tensor)) {
+    TensorView view = tensor_view(name, tensor, copies);
+    state.add(std::move(name), std::move(view));
+    return;
+  }
+  TensorParts parts = take_apart(name, tensor);
+  for (const auto& [component, dense] : parts.components) {
+    const std::string full = name + "/" + component;
+    state.add(full, tensor_view(full, dense, copies));
+  }
+  state.set(kind_path(name), std::move(parts.kind));
 }
 
 TensorTarget tensor_target(std::string name, const at::Tensor& tensor) {
@@ -136,10 +135,16 @@ TensorTarget tensor_target(std::string name, const at::Tensor& tensor) {
 
 at::Tensor read_tensor(const Checkpoint& checkpoint, std::string_view name) {
   const format::TensorEntry* entry = checkpoint.manifest().find(name);
-  if (entry == nullptr) {
+  if (entry != nullptr) {
+    return make_tensor(*entry, storage_from(checkpoint.read_storage(entry->storage)));
+  }
+  const Value* kind = find_value(checkpoint.values(), kind_path(name));
+  if (kind == nullptr) {
     throw Error(ErrorCode::not_found, fmt::format("{}: no tensor {}", checkpoint.name(), name));
   }
-  return make_tensor(*entry, storage_from(checkpoint.read_storage(entry->storage)));
+  return put_together(name, *kind, [&](const std::string& component) {
+    return read_tensor(checkpoint, fmt::format("{}/{}", name, component));
+  });
 }
 
 std::map<std::string, at::Tensor> read_tensors(const Checkpoint& checkpoint,
@@ -155,6 +160,21 @@ std::map<std::string, at::Tensor> read_tensors(const Checkpoint& checkpoint,
     }
     tensors.emplace(entry.name, make_tensor(entry, place->second));
   }
+  for_each_kind(checkpoint.values(), [&](const std::string& name, const Value& kind) {
+    if (!std::string_view(name).starts_with(prefix)) return;
+    at::Tensor whole = put_together(name, kind, [&](const std::string& component) {
+      auto place = tensors.find(name + "/" + component);
+      if (place == tensors.end()) {
+        throw Error(ErrorCode::corrupt,
+                    fmt::format("{}: {} lacks its {}", checkpoint.name(), name, component));
+      }
+      return place->second;
+    });
+    for (const std::string& component : component_names(name, kind)) {
+      tensors.erase(name + "/" + component);
+    }
+    tensors.emplace(name, std::move(whole));
+  });
   return tensors;
 }
 

@@ -11,6 +11,7 @@
 #include "certificate.h"
 #include "ckp/certificate.h"
 #include "ckp/error.h"
+#include "ckp/libtorch/original_tensors.h"
 #include "ckp/libtorch/parameter_names.h"
 #include "ckp/libtorch/progress.h"
 #include "ckp/libtorch/tensor.h"
@@ -43,8 +44,10 @@ TrainingState& TrainingState::add(Entry entry) {
   return *this;
 }
 
-TrainingState& TrainingState::model(const std::string& name, torch::nn::Module& module) {
-  return add({.name = name, .part = std::make_shared<ModelPart>(module), .module = &module});
+TrainingState& TrainingState::model(const std::string& name, torch::nn::Module& module,
+                                    const ModelOptions& options) {
+  return add(
+      {.name = name, .part = std::make_shared<ModelPart>(module, options), .module = &module});
 }
 
 TrainingState& TrainingState::optimizer(const std::string& name,
@@ -53,12 +56,23 @@ TrainingState& TrainingState::optimizer(const std::string& name,
       {.name = name, .part = std::make_shared<OptimizerPart>(optimizer), .optimizer = &optimizer});
 }
 
+TrainingState& TrainingState::optimizer(const std::string& name, torch::optim::Optimizer& optimizer,
+                                        std::shared_ptr<const OptimizerKind> kind) {
+  return add({.name = name,
+              .part = std::make_shared<OptimizerPart>(optimizer, std::move(kind)),
+              .optimizer = &optimizer});
+}
+
 TrainingState& TrainingState::scheduler(const std::string& name, torch::optim::StepLR& scheduler) {
   return add({.name = name, .part = std::make_shared<StepLrPart>(scheduler)});
 }
 
 TrainingState& TrainingState::random_state(const std::string& name) {
   return add({.name = name, .part = std::make_shared<RandomStatePart>()});
+}
+
+TrainingState& TrainingState::generator(const std::string& name, const at::Generator& generator) {
+  return add({.name = name, .part = std::make_shared<GeneratorPart>(generator)});
 }
 
 TrainingState& TrainingState::progress(const std::string& name, Progress& progress) {
@@ -126,9 +140,11 @@ ParameterNames TrainingState::parameter_names() const {
 StateDict TrainingState::state_dict() const {
   StateDict state;
   HostCopies copies;
+  OriginalTensors originals;
+  for (const Entry& entry : entries_) entry.part->original_tensors(originals);
   const ParameterNames names = parameter_names();
   for (const Entry& entry : entries_) {
-    PartWriter writer(state, copies, names, entry.name);
+    PartWriter writer(state, copies, originals, names, entry.name);
     entry.part->save(writer);
   }
   Value::Map certificate = make_certificate(certified_parts(), state.values(), facts_);

@@ -20,6 +20,7 @@ struct Device;
 namespace ckp::libtorch {
 
 class HostCopies;
+class OriginalTensors;
 class ParameterNames;
 class RestorePlan;
 
@@ -27,12 +28,17 @@ class RestorePlan;
 // the part "optimizer" becomes "optimizer/exp_avg".
 class PartWriter {
  public:
-  PartWriter(StateDict& state, HostCopies& copies, const ParameterNames& parameters,
-             std::string part)
-      : state_(state), copies_(copies), parameters_(parameters), part_(std::move(part)) {}
+  PartWriter(StateDict& state, HostCopies& copies, const OriginalTensors& originals,
+             const ParameterNames& parameters, std::string part)
+      : state_(state),
+        copies_(copies),
+        originals_(originals),
+        parameters_(parameters),
+        part_(std::move(part)) {}
 
   const std::string& part() const { return part_; }
-  // `check_finite = false` for state where NaN and infinity are legitimate.
+  // Of any kind: dense, sparse COO and CSR, quantized, meta. `check_finite = false` for state where
+  // NaN and infinity are legitimate.
   void tensor(std::string_view name, const at::Tensor& tensor, bool check_finite = true);
   // An empty path means the part as a whole: then it is that one value.
   void value(std::string_view path, Value value);
@@ -40,8 +46,11 @@ class PartWriter {
   const ParameterNames& parameters() const { return parameters_; }
 
  private:
+  void add_dense(const std::string& full, const at::Tensor& tensor, bool check_finite);
+
   StateDict& state_;
   HostCopies& copies_;
+  const OriginalTensors& originals_;
   const ParameterNames& parameters_;
   std::string part_;
 };
@@ -57,8 +66,8 @@ class PartReader {
   // Tensors: names that the checkpoint has below this part, and the description of one, or nullptr.
   std::vector<std::string> names() const;
   const format::TensorEntry* find(std::string_view name) const;
-  // Fills `target` (of any device and strides) in place. A missing tensor, another shape or another
-  // dtype is a problem that stops the restore as a whole before it changes anything.
+  // Fills `target` (of any device, strides and kind) in place. A missing tensor, another shape or
+  // another dtype is a problem that stops the restore as a whole before it changes anything.
   void tensor(std::string_view name, const at::Tensor& target);
   // The same, but a missing tensor is only reported. Returns whether it is there.
   bool optional_tensor(std::string_view name, const at::Tensor& target);
@@ -82,8 +91,18 @@ class PartReader {
   // Whether this option is to stay as the program constructed it
   // (RestoreOptions::keep_constructed); otherwise the checkpoint's holds.
   bool keeps_constructed(std::string_view path) const;
+  // Whether the learning rates of an optimizer are to stay so.
+  bool keeps_learning_rates() const;
   // Says that state is taken over in another form: "batch size 32 in the checkpoint, 64 here".
   void converted(std::string_view what);
+  // RestoreOptions: whether everything must fit; whether a tensor of this part, or the state of a
+  // parameter, is to be restored; and what a parameter of this program is called in the checkpoint.
+  bool strict() const;
+  bool selected(std::string_view name) const;
+  std::string stored_name(std::string_view parameter) const;
+  std::string name_here(std::string_view stored_parameter) const;
+  // Says that this is left as it was because the checkpoint lacks it, when not strict.
+  void note_missing(std::string_view name);
 
   // Notes something that does not fit. The restore stops after all parts have checked, with every
   // problem named. `what` starts with the name of the object: "optimizer: 2 groups here, ...".
@@ -92,6 +111,8 @@ class PartReader {
   void on_restore(std::function<void()> action);
 
  private:
+  void fill_kind(const std::string& full, const Value& kind, const at::Tensor& target);
+
   RestorePlan& plan_;
   std::string part_;
 };
@@ -107,6 +128,9 @@ class Part {
   // Compares the checkpoint with this object and asks for what it needs, without changing
   // anything: changes go into on_restore. Throws Error(mismatch) where it cannot go on checking.
   virtual void check(PartReader& in) = 0;
+  // For a part that has put other values into tensors of a model for a while: what a save is to
+  // write for these tensors.
+  virtual void original_tensors(OriginalTensors& /*originals*/) const {}
 };
 
 }  // namespace ckp::libtorch

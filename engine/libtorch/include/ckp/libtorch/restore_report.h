@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ckp/libtorch/restore_selection.h"
 #include "ckp/load.h"
 #include "ckp/value.h"
 
@@ -22,6 +23,7 @@ struct RestoreOptions {
   // A star stands for any characters but a slash.
   std::vector<std::string> keep_constructed = {};
   LoadOptions load = {};
+  RestoreSelection select = {};
 };
 
 // Something that the program sets in one way and the checkpoint in another.

@@ -23,8 +23,13 @@ std::optional<at::ScalarType> to_scalar_type(DType dtype);
 // "shape [4, 8] float32", as messages say it.
 std::string describe(const at::Tensor& tensor);
 
-// Error(unsupported) for sparse, quantized, nested and meta tensors, Error(invalid_argument) for an
-// undefined one; the message starts with `name`.
+// Whether the tensor is a strided view of a storage with bytes. Sparse (COO and CSR), quantized and
+// meta tensors are saved as the dense ones that they are made of: PartWriter::tensor, add_tensor
+// and read_tensor do that.
+bool is_dense(const at::Tensor& tensor);
+
+// Error(unsupported) for a tensor that is not dense, Error(invalid_argument) for an undefined one;
+// the message starts with `name`.
 void check_dense(std::string_view name, const at::Tensor& tensor);
 
 // Copies of storages that are not in host memory, one per storage, so that what shares a storage on
@@ -35,7 +40,11 @@ class HostCopies {
   at::Storage host_storage(const at::Tensor& tensor);
 
  private:
-  std::map<const void*, at::Storage> copies_;  // by the device's storage
+  struct Copy {
+    at::Storage device;  // held: a freed one's address may come again
+    at::Storage host;
+  };
+  std::map<const void*, Copy> copies_;  // by the device's storage
 };
 
 // The tensor as the engine saves it. The view keeps the memory alive, not its content: leave the
@@ -43,15 +52,17 @@ class HostCopies {
 // Errors as check_dense, and Error(unsupported) for dtypes that the format lacks.
 TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies);
 
-// Adds one tensor to a state dict.
+// Adds one tensor of any kind to a state dict; what is not dense adds "<name>/<component>" and a
+// value. Error(unsupported) for nested tensors and other layouts than COO and CSR.
 void add_tensor(StateDict& state, std::string name, const at::Tensor& tensor);
 
 // The memory of a dense tensor on the CPU as the engine loads into it.
 TensorTarget tensor_target(std::string name, const at::Tensor& tensor);
 
 // Makes new tensors from a checkpoint, on the CPU, exactly as they were saved: strides, shared
-// storages, conj and neg bits, requires_grad. read_tensors takes every tensor whose name starts
-// with `prefix`, under its full name. Error(not_found), Error(corrupt), Error(unsupported).
+// storages, conj and neg bits, requires_grad, sparse and quantized kinds. read_tensors takes every
+// tensor whose name starts with `prefix`, under its full name. Error(not_found), Error(corrupt),
+// Error(unsupported).
 at::Tensor read_tensor(const Checkpoint& checkpoint, std::string_view name);
 std::map<std::string, at::Tensor> read_tensors(const Checkpoint& checkpoint,
                                                std::string_view prefix = {});

@@ -15,11 +15,15 @@
 #include <utility>
 #include <vector>
 
+#include "ckp/libtorch/model_options.h"
 #include "ckp/libtorch/part.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/load.h"
 #include "ckp/state_dict.h"
 
+namespace at {
+struct Generator;
+}
 namespace torch {
 namespace nn {
 class Module;
@@ -33,7 +37,16 @@ class StepLR;
 namespace ckp::libtorch {
 
 struct CertifiedPart;
+class OptimizerKind;
 struct Progress;
+
+struct StartOptions {
+  std::string part = "model";  // of the checkpoint; an Ema's gives the averages, and the buffers of
+  std::string buffers = "model";  // this part with them
+  std::string model = {};         // of this state; empty: the only one
+  RestoreSelection select = {};   // include, exclude, rename; patterns begin with the model's name
+  LoadOptions load = {};
+};
 
 // Refers to the caller's objects, which must outlive it; owns none of them. Copies refer to the
 // same objects. One thread at a time, and not while a training step runs. A part's name is the
@@ -42,23 +55,32 @@ struct Progress;
 class TrainingState {
  public:
   // Parameters and buffers, under the names of named_parameters() and named_buffers().
-  TrainingState& model(const std::string& name, torch::nn::Module& module);
+  TrainingState& model(const std::string& name, torch::nn::Module& module,
+                       const ModelOptions& options = {});
   // The same for a holder such as `Net net;` of TORCH_MODULE(Net), or a std::shared_ptr.
   template <class Holder>
   requires requires(Holder& holder) { *holder; }
-  TrainingState& model(const std::string& name, Holder& holder) {
-    return model(name, static_cast<torch::nn::Module&>(*holder));
+  TrainingState& model(const std::string& name, Holder& holder, const ModelOptions& options = {}) {
+    return model(name, static_cast<torch::nn::Module&>(*holder), options);
   }
-  // SGD, Adam, AdamW, RMSprop or Adagrad: the options of each group, and each parameter's state
-  // under the name that a model of this TrainingState has for it. Saving or restoring throws
+  // SGD, Adam, AdamW, RMSprop, Adagrad or LBFGS: the options of each group, and each parameter's
+  // state under the name that a model of this TrainingState has for it. Saving or restoring throws
   // Error(invalid_argument) when no model has it, Error(unsupported) for other optimizers. Groups
-  // must hold the same parameters as those saved, in any order.
+  // must hold the same parameters as those saved, in any order; LBFGS's in the same. When the
+  // restore is not strict, a group takes the options of the stored group that has most of its
+  // parameters, and a parameter that the checkpoint lacks keeps the state that it has.
   TrainingState& optimizer(const std::string& name, torch::optim::Optimizer& optimizer);
+  // An optimizer of your own: `kind` says what its options and states are (optimizer_kind.h).
+  TrainingState& optimizer(const std::string& name, torch::optim::Optimizer& optimizer,
+                           std::shared_ptr<const OptimizerKind> kind);
   // The count of its steps. The learning rates are options of the optimizer, which must be in the
   // state, too; step size and gamma are the caller's to give again.
   TrainingState& scheduler(const std::string& name, torch::optim::StepLR& scheduler);
   // The default generators: the CPU's and every GPU's.
   TrainingState& random_state(const std::string& name);
+  // A generator of your own; copies of it share its state. (States of other libraries, such as
+  // numpy's, are bytes: value(name, value) keeps a Value::Bytes.)
+  TrainingState& generator(const std::string& name, const at::Generator& generator);
   TrainingState& progress(const std::string& name, Progress& progress);
   // One plain value: configuration, history, a best score.
   TrainingState& value(const std::string& name, Value& value);
@@ -89,6 +111,14 @@ class TrainingState {
 
   // Checks what restore would, and says what it would do, without changing anything.
   RestoreReport check(const Checkpoint& checkpoint, const RestoreOptions& options = {}) const;
+
+  // Begins a training of its own with another's weights: fine-tuning. Fills the one model of this
+  // state from `options.part`, a model of the checkpoint or its averages, and nothing else: all
+  // other parts stay as the program made them, and the report names what the checkpoint has as
+  // ignored. Every tensor of the model must be there and fit, or be left out by name (a new head:
+  // exclude = {"model/head.*"}). Error(mismatch) otherwise, and for a part that is not there;
+  // Error(invalid_argument) when this state has no model or several and `options.model` names none.
+  RestoreReport start_from(const Checkpoint& checkpoint, const StartOptions& options = {}) const;
 
  private:
   struct Entry {
