@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ckp/error.h"
+#include "ckp/format/per_thread.h"
 #include "ckp/format/record.h"
 
 namespace ckp {
@@ -19,8 +20,8 @@ constexpr std::uint64_t large_chunk = 4u << 20;  // is not read in one go
 constexpr std::size_t headers_per_piece = 256;   // at level structure
 
 std::vector<std::byte>& thread_buffer() {
-  thread_local std::vector<std::byte> buffer;
-  return buffer;
+  static format::PerThread<std::vector<std::byte>> buffers;
+  return buffers.get();
 }
 
 std::int64_t signed_offset(std::uint64_t offset) { return static_cast<std::int64_t>(offset); }
@@ -245,7 +246,8 @@ void PackChecker::check_chunk(std::span<const std::byte> record, const TableEntr
   const auto header = format::check_record(record, *source_, *check_.directory, entry);
   if (scope_.level != VerifyLevel::full) return;
   const auto stored = record.subspan(RecordHeader::size);
-  thread_local std::vector<std::byte> raw;
+  static format::PerThread<std::vector<std::byte>> buffers;
+  std::vector<std::byte>& raw = buffers.get();
   raw.resize(entry.raw_size);
   std::span<const std::byte> decoded = stored;
   if (header.codec != format::Codec::raw) {

@@ -10,6 +10,7 @@
 #include "ckp/error.h"
 #include "ckp/format/codec.h"
 #include "ckp/format/limits.h"
+#include "ckp/format/per_thread.h"
 #include "ckp/format/wire.h"
 #include "codec_internal.h"
 #include "plan.h"
@@ -158,8 +159,9 @@ std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> r
     return std::nullopt;
   }
 
-  thread_local Scratch split_scratch;
-  thread_local Scratch frame_scratch;
+  static PerThread<Scratch> split_scratches, frame_scratches;
+  Scratch& split_scratch = split_scratches.get();
+  Scratch& frame_scratch = frame_scratches.get();
   const auto split = split_scratch.get(count * scalar_size);
   const auto frames = frame_scratch.get(count * scalar_size);
   std::array<std::byte*, max_scalar_size> targets{};
@@ -184,7 +186,8 @@ std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> r
 
 void decode_planes(std::span<const std::byte> stored, std::span<std::byte> out) {
   const Parsed parsed = parse(stored, out.size());
-  thread_local Scratch scratch;
+  static PerThread<Scratch> scratches;
+  Scratch& scratch = scratches.get();
   const auto space = scratch.get(parsed.count * parsed.scalar_size);
   std::array<const std::byte*, max_scalar_size> sources{};
   for (std::size_t k = 0; k < parsed.scalar_size; ++k) {

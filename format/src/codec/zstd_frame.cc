@@ -9,6 +9,7 @@
 
 #include "ckp/error.h"
 #include "ckp/format/codec.h"
+#include "ckp/format/per_thread.h"
 
 namespace ckp::format {
 namespace {
@@ -46,15 +47,15 @@ Compressor make_compressor(ZstdMode mode) {
 }
 
 ZSTD_CCtx* compressor(ZstdMode mode) {
-  thread_local Compressor huffman;
-  thread_local Compressor matches;
-  Compressor& context = mode == ZstdMode::huffman ? huffman : matches;
+  static PerThread<Compressor> huffman, matches;
+  Compressor& context = (mode == ZstdMode::huffman ? huffman : matches).get();
   if (!context) context = make_compressor(mode);
   return context.get();
 }
 
 ZSTD_DCtx* decompressor() {
-  thread_local Decompressor context;
+  static PerThread<Decompressor> contexts;
+  Decompressor& context = contexts.get();
   if (!context) {
     context.reset(ZSTD_createDCtx());
     if (!context) throw std::bad_alloc();
