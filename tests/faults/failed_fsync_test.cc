@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -23,8 +24,8 @@ namespace {
 
 using test::ChildProcess;
 
-// From here on every fsync and fdatasync of this process fails with EIO. There is no way back: for
-// child processes. False where the kernel has no such filters.
+// From here on every fsync and fdatasync of this process fails with EIO, on all of its threads.
+// There is no way back: for child processes. False where the kernel has no such filters.
 bool break_fsync() {
   std::array<sock_filter, 5> program = {{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -35,7 +36,7 @@ bool break_fsync() {
   }};
   const sock_fprog filter{.len = program.size(), .filter = program.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }
 
 constexpr int no_filter = 77;
