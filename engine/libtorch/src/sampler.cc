@@ -111,6 +111,11 @@ void Sampler::check(PartReader& in) {
     order = at::empty({size}, at::kLong);
     in.tensor("order", order);
   }
+  const Value* batch_size = in.find_value("batch_size");
+  if (batch_size != nullptr && *batch_size != Value(batch_size_)) {
+    in.converted(
+        fmt::format("batch size {} in the checkpoint, {} here", batch_size->as_int(), batch_size_));
+  }
   const auto seed = static_cast<std::uint64_t>(in.value("seed").as_int());
   in.on_restore([this, seed, epoch, position, order] {
     seed_ = seed;
