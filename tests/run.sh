@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Long under a sanitizer, and content ids play no part in them. `tests/run.sh collisions` has them too.
-long_loops='SmallFileFlips|IndexFlips|IndexDamage|WholeFileDamage|RandomDamage|FileSystemFaults|SyscallFaults'
+long_loops='RandomCrash|SmallFileFlips|IndexFlips|IndexDamage|WholeFileDamage|RandomDamage|FileSystemFaults|SyscallFaults'
 
 run_preset() {
   local preset=$1
