@@ -79,6 +79,7 @@ struct CkpPeerTrainer {
   ckp::Store store;
   ckp::Run run;
   ckp::EncodeOptions encode;
+  ckp::SnapshotMode snapshot;
   std::vector<ckp::PendingSave> pending;
 };
 
@@ -87,7 +88,8 @@ const char* ckp_peer_error() { return last_error.c_str(); }
 
 // Opens or makes the store and starts the run `name` in it. `compression` is none or balanced. Null
 // on failure.
-CkpPeerTrainer* ckp_peer_start(const char* store_path, const char* name, const char* compression) {
+CkpPeerTrainer* ckp_peer_start(const char* store_path, const char* name, const char* compression,
+                               int synchronous) {
   std::unique_ptr<CkpPeerTrainer> trainer;
   guarded([&] {
     const auto level = compression_from(compression);
@@ -95,7 +97,12 @@ CkpPeerTrainer* ckp_peer_start(const char* store_path, const char* name, const c
     ckp::Run run = store.create_run({.name = name,
                                      .directions = {{"val/loss", ckp::Better::lower}},
                                      .best_metric = "val/loss"});
-    trainer.reset(new CkpPeerTrainer{std::move(store), std::move(run), {.compression = level}, {}});
+    trainer.reset(
+        new CkpPeerTrainer{std::move(store),
+                           std::move(run),
+                           {.compression = level},
+                           synchronous != 0 ? ckp::SnapshotMode::none : ckp::SnapshotMode::copied,
+                           {}});
     return 0;
   });
   return trainer.release();
@@ -110,7 +117,8 @@ std::int64_t ckp_peer_save(CkpPeerTrainer* trainer, const Tensor* tensors, std::
     trainer->pending.push_back(trainer->run.save(state, {.epoch = epoch,
                                                          .step = epoch,
                                                          .metrics = {{"val/loss", val_loss}},
-                                                         .encode = trainer->encode}));
+                                                         .encode = trainer->encode,
+                                                         .snapshot = trainer->snapshot}));
     return 0;
   });
 }

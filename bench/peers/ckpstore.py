@@ -17,6 +17,7 @@ class Ckpstore(Peer):
 
     versioned = True
     compression = "balanced"
+    synchronous = False
     library: Library  # set by use()
 
     def open(self) -> None:
@@ -25,7 +26,7 @@ class Ckpstore(Peer):
 
     def begin_saving(self, state: State) -> None:
         self.described = tensors.described(state)
-        self.trainer = self.library.start(self.store, RUN, self.compression)
+        self.trainer = self.library.start(self.store, RUN, self.compression, self.synchronous)
 
     def save(self, i: int, checkpoint: Checkpoint) -> None:
         self.trainer.save(self.described, i + 1, checkpoint.val_loss)
@@ -50,6 +51,12 @@ class Ckpstore(Peer):
     def close(self) -> None:
         if self.trainer is not None:
             self.trainer.finish()
+
+
+class CkpstoreSynchronous(Ckpstore):
+    """Saves that copy nothing and are durable when they return."""
+
+    synchronous = True
 
 
 class Memcpy(Peer):
@@ -81,4 +88,4 @@ class HashPass(Peer):
 def use(library: Path) -> dict[str, type[Peer]]:
     """Loads libckp_peer.so; ours, by name."""
     Ckpstore.library = Library(library)
-    return {"memcpy": Memcpy, "hash": HashPass, "ckpstore": Ckpstore}
+    return {"memcpy": Memcpy, "hash": HashPass, "ckpstore": Ckpstore, "ckpstore_sync": CkpstoreSynchronous}

@@ -35,7 +35,7 @@ from workloads import WORKLOADS
 SPEED = ("W1", "W2", "W3", "W4", "W5", "R1", "R2")
 INTEGRITY = {"flips": (integrity.flips, "R2"), "kills": (integrity.kills, "K"), "torn": (integrity.torn, "K")}
 # A compressor alone is no answer to small changes, and threads no help with small states.
-LEFT_OUT = {"zipnn": {"W2", "W3", "W4"}, "memcpy": {"W4"}, "hash": {"W4"}}
+LEFT_OUT = {"zipnn": {"W2", "W3", "W4"}, "memcpy": {"W4"}, "hash": {"W4"}, "ckpstore_sync": set(SPEED) - {"W1", "W4"}}
 
 Measurement = Callable[[type[Peer], Path], Result]
 

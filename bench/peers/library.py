@@ -37,7 +37,7 @@ class TensorList:
 _TENSORS = [ctypes.POINTER(_Tensor), ctypes.c_size_t]
 _SIGNATURES = {
     "ckp_peer_error": (ctypes.c_char_p, []),
-    "ckp_peer_start": (ctypes.c_void_p, [ctypes.c_char_p] * 3),
+    "ckp_peer_start": (ctypes.c_void_p, [*[ctypes.c_char_p] * 3, ctypes.c_int]),
     "ckp_peer_save": (ctypes.c_int64, [ctypes.c_void_p, *_TENSORS, ctypes.c_int64, ctypes.c_double]),
     "ckp_peer_wait": (ctypes.c_int64, [ctypes.c_void_p]),
     "ckp_peer_finish": (ctypes.c_int64, [ctypes.c_void_p]),
@@ -63,8 +63,8 @@ class Library:
             raise RuntimeError(self._so.ckp_peer_error().decode())
         return result
 
-    def start(self, store: str, run: str, compression: str = "balanced") -> "Trainer":
-        handle = self._so.ckp_peer_start(store.encode(), run.encode(), compression.encode())
+    def start(self, store: str, run: str, compression: str = "balanced", synchronous: bool = False) -> "Trainer":
+        handle = self._so.ckp_peer_start(store.encode(), run.encode(), compression.encode(), synchronous)
         return Trainer(self, self._checked(handle))
 
     def load(self, store: str, address: str, targets: TensorList) -> None:

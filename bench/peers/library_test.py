@@ -26,10 +26,10 @@ class LibraryTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.store = str(Path(folder.name) / "store")
 
-    def save(self, states: list[list[float]], losses: list[float]) -> None:
+    def save(self, states: list[list[float]], losses: list[float], synchronous: bool = False) -> None:
         live = Floats(states[0])
         described = TensorList([live.spec("model/weight", [2, 3], [3, 1])])
-        trainer = LIBRARY.start(self.store, "bench")
+        trainer = LIBRARY.start(self.store, "bench", synchronous=synchronous)
         for epoch, (state, loss) in enumerate(zip(states, losses), start=1):
             live.memory[:] = state
             trainer.save(described, epoch, loss)
@@ -44,9 +44,11 @@ class LibraryTest(unittest.TestCase):
 
     def test_loads_what_was_there_when_save_was_called(self):
         states = [[float(10 * epoch + i) for i in range(6)] for epoch in range(3)]
-        self.save(states, [0.5, 0.25, 0.75])
-        for epoch, state in enumerate(states, start=1):
-            self.assertEqual(self.load(f"bench@epoch:{epoch}"), state)
+        for synchronous in (False, True):
+            self.save(states, [0.5, 0.25, 0.75], synchronous)
+            for epoch, state in enumerate(states, start=1):
+                self.assertEqual(self.load(f"bench@epoch:{epoch}"), state)
+            self.store += "-2"
 
     def test_strides_are_the_callers(self):
         self.save([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], [0.5])
