@@ -66,8 +66,8 @@ def largest_later(row: Row) -> float | None:
 
 
 def amortised(row: Row) -> float | None:
-    """Mean of the saves after the first / the second one."""
-    return statistics.mean(row["series"]["added"][1:]) / row["series"]["added"][1] if "series" in row else None
+    """Mean of the saves after the first."""
+    return statistics.mean(row["series"]["added"][1:]) if "series" in row else None
 
 
 def largest_of_series(row: Row) -> float | None:
@@ -104,7 +104,8 @@ GOALS = [
     Goal("W2", "bytes of five saves", median(plain("bytes"), MB), at_most=530, unit="MB"),
     Goal("W3", "added by a later save, the largest", median(largest_later, MB), at_most=6, unit="MB"),
     Goal("W3", "load of the last / torch.load and copy", part_of(plain("restore"), "torch_save"), at_most=1),
-    Goal("W3", "200 saves: mean added by a later one / second save", median(amortised), at_most=2.4, test="series"),
+    Goal("W3", "200 saves: mean added by a later one (2.4 x 6 MB)", median(amortised, MB), at_most=14.4, unit="MB",
+         test="series"),
     Goal("W3", "200 saves: the largest later one / a full state", median(largest_of_series), at_most=0.5,
          test="series"),
     Goal("W3", "200 saves: load of the last / torch.load and copy", part_of(plain("restore"), "torch_save"), at_most=1,

@@ -87,6 +87,13 @@ class Results:
         return "{\n" + ",\n".join(f"{json.dumps(key)}: {group(value)}" for key, value in self.groups.items()) + "\n}\n"
 
 
+def number(value: float) -> str:
+    """Three digits, no exponent."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
+
+
 def rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.4g}")

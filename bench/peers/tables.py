@@ -1,11 +1,13 @@
 """tables.py FOLDER: FOLDER/results.json as Markdown, in FOLDER/tables.md."""
+import math
 import statistics
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import goals
-from results import Group, Metric, Results, Row, compression, first, later, plain
+from results import Group, Metric, Results, Row, compression, first, later, number, plain
+from series import MOST_STATES, SAVES
 
 OURS = "ckpstore"
 SCALE = {"s": 1.0, "ms": 1e3, "MB": 1e-6, "x": 1.0, "": 1.0}
@@ -26,13 +28,6 @@ MANY: list[Column] = [
     ("queued", "s", plain("queued")), ("stall p50, queued", "ms", plain("stall")), ("bytes", "MB", plain("bytes")),
     ("files", "", plain("files")), ("best epoch", "ms", plain("best")), ("again", "ms", plain("best_again")),
     ("index rebuilt", "ms", plain("rebuild"))]
-
-
-def number(value: float) -> str:
-    """Three digits, no exponent."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
 
 
 def cell(group: Group, peer: str, column: Column) -> str:
@@ -103,15 +98,17 @@ def speed(group: Group) -> list[str]:
 
 
 def series(group: Group) -> list[str]:
-    """A long run of saves, a line for every tenth part of it."""
+    """A long run of saves: the first, and the others in ten parts."""
     lines = []
     for row in group["rows"]:
-        if "series" not in row or len(row["series"]["added"]) < 20:
+        if "series" not in row or len(row["series"]["added"]) < 2:
             continue
-        saves = row["series"]
-        size = len(saves["added"]) // 10
-        parts = [range(1 + start, min(1 + start + size, len(saves["added"]))) for start in range(0, 10 * size, size)]
-        parts = [range(1), *parts]
+        saves, count = row["series"], len(row["series"]["added"])
+        size = math.ceil((count - 1) / 10)
+        parts = [range(1), *(range(start, min(start + size, count)) for start in range(1, count, size))]
+        if row["last"] < SAVES - 1:
+            lines += [f"{row['peer']} was stopped after {row['last'] + 1} saves: the store had grown to "
+                      f"{MOST_STATES} full states.", ""]
 
         def middle(key: str, part: range, scale: float) -> str:
             return number(statistics.median(saves[key][i] for i in part) * scale)
