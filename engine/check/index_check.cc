@@ -54,11 +54,7 @@ void IndexChecker::look_before() {
                             "anew from the files",
                             core_.index_layout().lock().string()));
     }
-    // One that this host keeps of a store elsewhere may be out of date.
-    const bool in_store = core_.index_layout().root == core_.layout().root;
-    if (state == IndexState::trusted || (state == IndexState::earlier_boot && in_store)) {
-      find_lost();
-    }
+    if (core_.knows_removals(lock)) find_lost();
   } catch (const Error& error) {
     if (error.code() == ErrorCode::corrupt) {
       changed_ = true;

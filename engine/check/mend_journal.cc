@@ -9,11 +9,10 @@ namespace ckp {
 namespace {
 
 std::vector<std::byte> read_whole(FileSystem& fs, const std::filesystem::path& path) {
-  if (!fs.status(path)) return {};
-  const auto file = fs.open(path, OpenMode::read);
-  std::vector<std::byte> bytes(file->status().size);
-  bytes.resize(file->read_at(0, bytes));
-  return bytes;
+  const auto status = fs.status(path);
+  // What is larger is no journal, whatever it begins with: a copy of it is set aside.
+  if (!status || status->size > max_journal_size) return {};
+  return read_journal_file(fs, path);
 }
 
 // Records are valid in one journal at one offset only: under the right header, those of another

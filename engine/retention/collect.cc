@@ -181,13 +181,14 @@ Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going
 void retire_and_collect(StoreCore& core, StoreLock& lock, const Snapshot& snapshot,
                         const std::set<Uuid>& going, const Collection& collection) {
   FileSystem& fs = core.fs();
+  core.prepare_for_removal(lock);
   const bool trusted = core.is_trusted(lock);
   if (!going.empty() || !collection.doomed.empty()) {
     const std::uint64_t number = lock.begin(all_runs);
     retire(fs, snapshot, going, number);
     mark_dead(fs, snapshot, going, collection.doomed, number);
     const std::vector<Uuid> packs(going.begin(), going.end());
-    core.finish_commit(lock, trusted, [&](IndexUpdate& update) {  // R5
+    core.finish_removal(lock, trusted, [&](IndexUpdate& update) {  // R5
       for (const Uuid& uuid : packs) update.erase_checkpoint(uuid);
       if (!packs.empty()) update.erase_chunks(packs);
     });

@@ -82,8 +82,8 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
   } else {
     snapshot.dead_directories.push_back(move_away(core, run.directory));
   }
-  core.finish_commit(lock, trusted,
-                     [&](IndexUpdate& update) { update.erase_run(run.directory.run); });
+  core.finish_removal(lock, trusted,
+                      [&](IndexUpdate& update) { update.erase_run(run.directory.run); });
   return collection;
 }
 

@@ -55,19 +55,45 @@ void JournalWriter::append(format::JournalKind kind, std::uint64_t commit, Value
   ++sequence_;
 }
 
-void JournalWriter::sync() { file_->sync(); }
+void JournalWriter::sync() {
+  file_->sync();
+  synced_length_ = length_;
+  synced_sequence_ = sequence_;
+}
+
+std::optional<std::vector<format::JournalRecord>> JournalWriter::read_unsynced(
+    FileSystem& fs) const {
+  std::vector<format::JournalRecord> records;
+  try {
+    for (auto& entry : format::decode_journal(read_journal_file(fs, path())).records) {
+      if (entry.offset >= synced_length_) records.push_back(std::move(entry.record));
+    }
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  if (records.size() != sequence_ - synced_sequence_) return std::nullopt;
+  return records;
+}
 
 JournalMark JournalWriter::mark() const {
   return {.journal = header_.journal, .length = length_, .digest = digest_.digest()};
 }
 
-namespace {
-
-std::vector<std::byte> read_whole(const File& file) {
-  std::vector<std::byte> bytes(file.status().size);
-  bytes.resize(file.read_at(0, bytes));
+std::vector<std::byte> read_journal_file(FileSystem& fs, const std::filesystem::path& file) {
+  const auto opened = fs.open(file, OpenMode::read);
+  const std::uint64_t size = opened->status().size;
+  if (size > max_journal_size) {
+    throw Error(ErrorCode::corrupt,
+                fmt::format("{}: {} bytes; no journal is larger than {}: this file was not written "
+                            "as one",
+                            file.string(), size, max_journal_size));
+  }
+  std::vector<std::byte> bytes(size);
+  bytes.resize(opened->read_at(0, bytes));
   return bytes;
 }
+
+namespace {
 
 // Builds one run's record from its journals, which arrive in the order of their attempts.
 class Merger {
@@ -172,7 +198,7 @@ RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_direc
     report.name = named.file_name;
     std::vector<std::byte> bytes;
     try {
-      bytes = read_whole(*fs.open(run_directory / named.file_name, OpenMode::read));
+      bytes = read_journal_file(fs, run_directory / named.file_name);
       report.size = bytes.size();
       format::JournalContents contents = format::decode_journal(bytes);
       if (!run) run = contents.header.run;

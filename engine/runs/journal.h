@@ -29,19 +29,31 @@ class JournalWriter {
   void append(format::JournalKind kind, std::uint64_t commit, Value payload);
   void sync();
   const std::filesystem::path& path() const { return file_->path(); }
+  std::uint64_t length() const { return length_; }
   // Length and digest of everything appended so far.
   JournalMark mark() const;
+  // Reads back what was appended since the last sync, through another handle: after a failed fsync
+  // nothing else can be asked of this one. Nothing when not all of it is there any more.
+  std::optional<std::vector<format::JournalRecord>> read_unsynced(FileSystem& fs) const;
 
  private:
   std::unique_ptr<File> file_;
   format::JournalHeader header_;
   std::uint64_t length_ = 0;
   std::uint64_t sequence_ = 0;
+  std::uint64_t synced_length_ = 0;
+  std::uint64_t synced_sequence_ = 0;
   DigestStream digest_;
 };
 
-// A `repaired` record: of what stood below `marked`, the first `length` bytes are left, and they have
-// `digest`. What is missing there is known to be lost.
+// No journal is larger: a writer that comes near it begins another one. Readers take a larger file
+// for damage, since they read it as a whole.
+constexpr std::uint64_t max_journal_size = std::uint64_t{1} << 30;
+// Reads a journal's bytes. Error(corrupt), with the file's name, above max_journal_size.
+std::vector<std::byte> read_journal_file(FileSystem& fs, const std::filesystem::path& file);
+
+// A `repaired` record: of what stood below `marked`, the first `length` bytes are left, and they
+// have `digest`. What is missing there is known to be lost.
 struct JournalRepair {
   std::uint64_t length = 0;
   Digest digest;
@@ -62,8 +74,8 @@ struct RunJournals {
     std::uint64_t size = 0;
     std::vector<Gap> gaps;
     std::vector<JournalRepair> repairs;
-    std::string error;   // the whole file is unreadable
-    bool newer = false;  // because a newer version wrote it
+    std::string error;           // the whole file is unreadable
+    bool newer = false;          // because a newer version wrote it
     bool never_written = false;  // because its first sector reads as zeros, as in Gap
   };
   std::vector<File> files;

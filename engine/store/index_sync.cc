@@ -80,16 +80,30 @@ bool is_of(FileSystem& fs, const CheckpointRecord& checkpoint, const ScannedPack
   return status && status->size == checkpoint.file_size;
 }
 
+// Packs with a file that may have been a checkpoint's: one in the making was none yet.
+std::set<Uuid> packs_left(const RunDirectory& directory) {
+  std::set<Uuid> packs;
+  for (const ScannedPack& pack : directory.packs) {
+    if (pack.name.state != PackState::temporary) packs.insert(pack.name.uuid);
+  }
+  return packs;
+}
+
 void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& run, Index& index,
-              Store::RebuildReport& report) {
+              Unfound unfound, Store::RebuildReport& report) {
   std::map<Uuid, CheckpointRecord> known;
   for (CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
     const Uuid id = checkpoint.id;
     known.emplace(id, std::move(checkpoint));
   }
   std::vector<ScannedPack> missing;
+  std::set<Uuid> seen;
   for (const ScannedPack& pack : directory.packs) {
     if (pack.name.state != PackState::live) continue;
+    if (!seen.insert(pack.name.uuid).second) {
+      report.unreadable.emplace_back(repeated_pack(pack).what());
+      continue;
+    }
     const auto found = known.find(pack.name.uuid);
     if (found != known.end() && is_of(fs, found->second, pack)) {
       known.erase(found);
@@ -97,8 +111,11 @@ void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& ru
       missing.push_back(pack);
     }
   }
+  const std::set<Uuid> left = packs_left(directory);
   std::vector<Uuid> gone;
-  for (const auto& [id, checkpoint] : known) gone.push_back(id);
+  for (const auto& [id, checkpoint] : known) {
+    if (unfound == Unfound::dropped || left.contains(id)) gone.push_back(id);
+  }
   index.update([&](IndexUpdate& update) {
     update.put_run(run);
     for (const Uuid& id : gone) update.erase_checkpoint(id);
@@ -108,9 +125,16 @@ void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& ru
   report.runs += 1;
 }
 
-void erase_missing_runs(const std::set<Uuid>& present, Index& index) {
+// Whether a directory tells of the run's removal: on its way out, or kept for its chunks alone.
+bool is_removed(FileSystem& fs, const StoreLayout& layout, const RunRecord& run) {
+  return fs.status(layout.run(run.directory)) || fs.status(layout.run(run.directory + ".dead"));
+}
+
+void erase_missing_runs(FileSystem& fs, const StoreLayout& layout, const std::set<Uuid>& present,
+                        Index& index, Unfound unfound) {
   for (const RunRecord& run : index.runs()) {
     if (present.contains(run.id)) continue;
+    if (unfound == Unfound::kept && !is_removed(fs, layout, run)) continue;
     std::vector<Uuid> packs;
     for (const CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
       packs.push_back(checkpoint.id);
@@ -133,7 +157,8 @@ std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack) {
   return rows;
 }
 
-Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index) {
+Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index,
+                                Unfound unfound) {
   Store::RebuildReport report;
   std::set<Uuid> present;
   for (const std::string& name : list_run_directories(fs, layout)) {
@@ -141,9 +166,9 @@ Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index
     const auto run = read_run(fs, directory);
     if (!run) continue;
     present.insert(run->id);
-    sync_run(fs, directory, *run, index, report);
+    sync_run(fs, directory, *run, index, unfound, report);
   }
-  erase_missing_runs(present, index);
+  erase_missing_runs(fs, layout, present, index, unfound);
   return report;
 }
 

@@ -14,9 +14,18 @@ namespace ckp {
 // The chunks that a pack stores, as rows for the index.
 std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack);
 
+// What becomes of rows of which no file is left, not even one that is retired or dead.
+enum class Unfound {
+  dropped,  // others may have taken them away and not told this index
+  // Whoever takes a checkpoint away tells this index before the file goes (spec/commit.md, R5), so
+  // these were lost. Their rows are all that is left to say so; repair drops them.
+  kept,
+};
+
 // Adds the runs and checkpoints that `index` lacks, and drops what is gone from the files. On an
 // empty index that is a rebuild. To be called under the store's lock. Packs that cannot be read are
 // left out: `verify` names them.
-Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index);
+Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index,
+                                Unfound unfound);
 
 }  // namespace ckp

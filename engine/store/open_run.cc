@@ -79,6 +79,40 @@ std::uint32_t newest_attempt(const RunDirectory& directory, const RunRecord& run
                           fmt::join(run.skipped, "\n  ")));
 }
 
+// Why resume takes none of these by itself, or empty when it takes one of them.
+std::string why_not_resumable(const std::vector<CheckpointRecord>& line) {
+  std::size_t mid_step = 0;
+  for (const CheckpointRecord& checkpoint : line) {
+    if (checkpoint.resumable()) return {};
+    if (checkpoint.mid_step()) ++mid_step;
+  }
+  if (line.empty()) return {};
+  std::string reason = "they hold NaN or infinity";
+  if (mid_step == line.size()) {
+    reason = "they were saved in the middle of a step";
+  } else if (mid_step > 0) {
+    reason = "they hold NaN or infinity, or were saved in the middle of a step";
+  }
+  return fmt::format("all {} checkpoints of the current line: {}", line.size(), reason);
+}
+
+// To start afresh beside what a repair has saved of the progress would be a silent loss of it.
+void check_not_only_salvaged(const Run::Impl& run,
+                             const std::vector<CheckpointRecord>& checkpoints) {
+  const CheckpointRecord* newest = nullptr;
+  for (const CheckpointRecord& checkpoint : checkpoints) {
+    if (checkpoint.salvaged_from) newest = &checkpoint;
+  }
+  if (newest == nullptr) return;
+  throw Error(
+      ErrorCode::corrupt,
+      fmt::format("run {}: its checkpoints were damaged, and repair could save them in part "
+                  "only; what the newest lacks: ckptool show {} {}@{}; continue from it by "
+                  "naming it ({}@{}), or start a new run",
+                  run.record.name, run.core->layout().root.string(), run.record.name,
+                  newest->id.short_hex(), run.record.name, newest->id.short_hex()));
+}
+
 // A3.
 void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
                        const std::optional<Address>& from) {
@@ -92,12 +126,14 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
     run.skipped.push_back(error.what());
   }
   std::vector<CheckpointRecord> candidates;
-  std::size_t nonfinite = 0;
+  std::string passed_over;
   if (from) {
     candidates.push_back(resolve(*from, run.record, checkpoints));
   } else {
     candidates = current_line(run.record, checkpoints);
-    nonfinite = std::erase_if(candidates, [](const CheckpointRecord& c) { return !c.resumable(); });
+    if (candidates.empty()) check_not_only_salvaged(run, checkpoints);
+    passed_over = why_not_resumable(candidates);
+    std::erase_if(candidates, [](const CheckpointRecord& c) { return !c.resumable(); });
     std::reverse(candidates.begin(), candidates.end());
   }
   for (const CheckpointRecord& candidate : candidates) {
@@ -120,11 +156,8 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
     }
   }
   if (!run.skipped.empty()) throw_nothing_readable(run);
-  if (nonfinite > 0) {
-    run.skipped.push_back(
-        fmt::format("all {} checkpoints of the current line: they hold NaN or "
-                    "infinity; the run starts from nothing",
-                    nonfinite));
+  if (!passed_over.empty()) {
+    run.skipped.push_back(fmt::format("{}; the run starts from nothing", passed_over));
   }
 }
 
@@ -152,12 +185,17 @@ bool is_live(StoreCore& core, const std::string& directory, const CheckpointReco
 // Names checkpoints that the index lists and that have no file any more: neither pruned nor
 // removed, or the index would not list them. It never decides, but stepping back in silence would
 // be a lie.
-void note_lost(Run::Impl& run, const StoreLock& lock) {
+void note_lost(Run::Impl& run, StoreLock& lock) {
   StoreCore& core = *run.core;
   const RunDirectory directory = list_run(core.fs(), core.layout(), run.record.directory);
   std::set<Uuid> present;
   for (const ScannedPack& pack : directory.packs) present.insert(pack.name.uuid);
   std::vector<CheckpointRecord> listed;
+  try {
+    core.prepare_for_save(lock);
+  } catch (const Error&) {
+    return;  // without an index nobody knows
+  }
   core.ask_if_trusted(lock, [&](const Index& index) { listed = index.checkpoints(directory.run); });
   for (const CheckpointRecord& checkpoint : listed) {
     if (!checkpoint.resumable() || present.contains(checkpoint.id)) continue;

@@ -47,11 +47,43 @@ JournalMark Run::Impl::sync_journal() {
   try {
     journal->sync();
   } catch (const Error&) {
-    auto next = begin_journal();
-    next->sync();
-    journal = std::move(next);
+    renew_journal();
+    journal->sync();
+    core->fs().sync_directory(journal->path().parent_path());
   }
   return journal->mark();
+}
+
+void Run::Impl::renew_journal() {
+  auto next = begin_journal();
+  const auto unsynced = journal->read_unsynced(core->fs());
+  const std::string old = journal->path().string();
+  if (unsynced) {
+    for (const format::JournalRecord& one : *unsynced) {
+      const bool is_in_next = one.kind == format::JournalKind::run_created ||
+                              one.kind == format::JournalKind::attempt_opened;
+      if (!is_in_next) next->append(one.kind, one.commit, one.payload);
+    }
+  }
+  journal = std::move(next);
+  if (unsynced) return;
+  throw Error(ErrorCode::io,
+              fmt::format("{}: could not be written or made durable, and cannot be read back; what "
+                          "was logged since the last save may be lost; the run goes on in another "
+                          "journal",
+                          old));
+}
+
+void Run::Impl::append(format::JournalKind kind, Value payload) {
+  if (journal->length() > max_journal_size / 2) renew_journal();
+  try {
+    journal->append(kind, last_commit, payload);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::io) throw;
+    // It may be refusing because of what failed long ago. Training goes on.
+    renew_journal();
+    journal->append(kind, last_commit, std::move(payload));
+  }
 }
 
 void Run::Impl::saw_commit(std::uint64_t commit) {
@@ -78,20 +110,16 @@ void Run::Impl::log(std::int64_t epoch, std::int64_t step,
   payload["time_ns"] = core->clock().now_ns();
   payload["values"] = std::move(values);
   const std::lock_guard lock(journal_mutex);
-  try {
-    journal->append(format::JournalKind::metrics, last_commit, payload);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::io) throw;
-    // It may be refusing because of what failed long ago. Training goes on.
-    journal = begin_journal();
-    journal->append(format::JournalKind::metrics, last_commit, std::move(payload));
-  }
+  append(format::JournalKind::metrics, std::move(payload));
 }
 
 void Run::Impl::finish(RunStatus status) {
   check_owner();
   pipeline->drain();
-  journal->append(format::JournalKind::status, last_commit, status_payload(status));
+  {
+    const std::lock_guard lock(journal_mutex);
+    append(format::JournalKind::status, status_payload(status));
+  }
   sync_journal();
   record.status = status;
   StoreLock lock = core->lock();

@@ -47,6 +47,11 @@ struct Run::Impl {
   // trusted again: the attempt goes on in a new one.
   JournalMark sync_journal();
   void saw_commit(std::uint64_t commit);
+  // Under journal_mutex. Appends to the journal, or when that fails for good to the next one.
+  void append(format::JournalKind kind, Value payload);
+  // Under journal_mutex. Goes on in another journal, with what this one has not made durable.
+  // Throws Error(io), and goes on all the same, when that cannot be read back.
+  void renew_journal();
   // Another journal for this attempt, with what each begins with; not yet synced.
   std::unique_ptr<JournalWriter> begin_journal() const;
   PendingSave save(const StateDict& state, const SaveOptions& options);

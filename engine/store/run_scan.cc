@@ -109,6 +109,13 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack) {
   return result;
 }
 
+Error repeated_pack(const ScannedPack& pack) {
+  return {ErrorCode::corrupt,
+          fmt::format("{}: another file of the run is the same pack under a smaller commit number; "
+                      "this one was copied here, move it away",
+                      pack.path.string())};
+}
+
 std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory) {
   RunJournals journals = read_journals(fs, directory.path, directory.names);
   if (!journals.run) return run_from_checkpoints(fs, directory);
@@ -118,10 +125,16 @@ std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory)
 std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
                                                std::vector<Error>* unreadable) {
   std::vector<CheckpointRecord> checkpoints;
+  std::set<Uuid> read;
   for (const ScannedPack& pack : directory.packs) {
     if (pack.name.state != PackState::live) continue;
+    if (read.contains(pack.name.uuid)) {
+      if (unreadable != nullptr) unreadable->push_back(repeated_pack(pack));
+      continue;
+    }
     try {
       checkpoints.push_back(read_checkpoint(fs, pack).record);
+      read.insert(pack.name.uuid);
     } catch (const Error& error) {
       // Gone between the listing and the opening: pruned, not damaged.
       if (error.code() == ErrorCode::not_found) continue;

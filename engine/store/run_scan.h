@@ -48,9 +48,13 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack);
 // tell it. Nothing when there is neither: not a run.
 std::optional<RunRecord> read_run(FileSystem& fs, const RunDirectory& directory);
 
-// All live checkpoints, in commit order. Damaged ones, and those of a newer format, are left out,
-// with their error in `unreadable`. Any other error is thrown: what cannot be read right now is not
-// gone.
+// Of a pack that has several files by other hands' copying, the one with the smallest number
+// counts. The error for any other.
+Error repeated_pack(const ScannedPack& pack);
+
+// All live checkpoints, in commit order. Damaged ones, those of a newer format, and further files
+// of a pack are left out, with their error in `unreadable`. Any other error is thrown: what cannot
+// be read right now is not gone.
 std::vector<CheckpointRecord> read_checkpoints(FileSystem& fs, const RunDirectory& directory,
                                                std::vector<Error>* unreadable = nullptr);
 

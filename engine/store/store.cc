@@ -13,6 +13,7 @@
 #include "io/host.h"
 #include "retention/prune.h"
 #include "store/import.h"
+#include "store/missing_checkpoints.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
 #include "store/run_scan.h"
@@ -216,6 +217,10 @@ std::vector<CheckpointRecord> Store::checkpoints(const Uuid& run) const {
     if (record.id == run) return impl_->checkpoints(record);
   }
   throw no_such_run(*impl_->core, run.hex());
+}
+
+std::vector<std::string> Store::missing(const RunRecord& run) const {
+  return missing_checkpoints(*impl_->core, run);
 }
 
 CheckpointRecord Store::find(const Address& address) const {

@@ -102,6 +102,12 @@ bool StoreCore::is_trusted(const StoreLock& lock) {
   return place_->in_store || own_block()->end == lock.commit_number();
 }
 
+bool StoreCore::knows_removals(const StoreLock& lock) {
+  if (!place_ || !place_->in_store) return is_trusted(lock);
+  return !lock.block().boot.is_nil() &&
+         same_file(lock.block().stamp, fs_->status(layout_.index() / index_data_file));
+}
+
 std::shared_ptr<Index> StoreCore::open_index() {
   const std::lock_guard guard(index_mutex_);
   if (index_ && !index_->is_current()) index_.reset();
@@ -155,6 +161,15 @@ void StoreCore::prepare_for_save(StoreLock& lock) {
   if (!is_trusted(lock)) recover(lock);
 }
 
+void StoreCore::prepare_for_removal(StoreLock& lock) {
+  if (!place_ || !place_->in_store || is_trusted(lock)) return;
+  try {
+    recover(lock);
+  } catch (const Error&) {
+    discard_index();
+  }
+}
+
 bool StoreCore::ask_for_save(const std::function<void(const Index&)>& question) {
   if (place_ && !place_->in_store && index_state() != IndexState::trusted) return false;
   return ask(question);
@@ -188,6 +203,22 @@ void StoreCore::finish_commit(StoreLock& lock, bool index_was_trusted,
   }
 }
 
+void StoreCore::finish_removal(StoreLock& lock, bool index_was_trusted,
+                               const std::function<void(IndexUpdate&)>& change) {
+  finish_commit(lock, index_was_trusted, change);
+  if (place_ && place_->in_store && !is_trusted(lock)) discard_index();
+}
+
+void StoreCore::discard_index() {
+  close_index();
+  const StoreLayout& layout = place_->layout;
+  if (!fs_->status(layout.index())) return;
+  const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
+  fs_->rename(layout.index(), old);
+  fs_->sync_directory(layout.root);
+  remove_index(*fs_, old);
+}
+
 void StoreCore::end_commit(StoreLock& lock, const format::IndexStamp& stamp) {
   if (place_->in_store) return lock.end(stamp);
   format::StateBlock block;
@@ -210,7 +241,7 @@ void StoreCore::recover(StoreLock& lock) {
   if (block && same_file(block->stamp, fs_->status(place_->layout.index() / index_data_file))) {
     try {
       const auto index = open_index();
-      sync_index(*fs_, layout_, *index);
+      sync_index(*fs_, layout_, *index, knows_removals(lock) ? Unfound::kept : Unfound::dropped);
       end_commit(lock, index->stamp());
       return;
     } catch (const Error& error) {
@@ -230,7 +261,7 @@ Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
   Store::RebuildReport report;
   {
     const auto index = Index::open(*fs_, fresh, layout.lock(), identity_.uuid, lock_timeout_ms_);
-    report = sync_index(*fs_, layout_, *index);
+    report = sync_index(*fs_, layout_, *index, Unfound::dropped);
   }
   const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
   if (fs_->status(layout.index())) fs_->rename(layout.index(), old);

@@ -67,11 +67,23 @@ class StoreCore {
   // that was not trusted, or cannot be written, is left behind for the next reader.
   void finish_commit(StoreLock& lock, bool index_was_trusted,
                      const std::function<void(IndexUpdate&)>& change) noexcept;
+  // The same for a commit that takes checkpoints or runs away. Their files may be unlinked when it
+  // has returned: an index in the store that could not be told is taken away, because what it
+  // still lists would look lost. Throws when that fails; nothing may be unlinked then.
+  void finish_removal(StoreLock& lock, bool index_was_trusted,
+                      const std::function<void(IndexUpdate&)>& change);
   // Whether the index may be believed under `lock`; to be asked before StoreLock::begin.
   bool is_trusted(const StoreLock& lock);
   // So that the commit at the end of a save can keep the index right. Of an index in this host's
   // cache only the first time: other hosts' commits would cost every save a look at all runs.
   void prepare_for_save(StoreLock& lock);
+  // Whether the index, trusted or behind, was told of every removal (R5): a checkpoint that it
+  // lists and that has no file was lost then. Not so when somebody has committed who sees no index
+  // here.
+  bool knows_removals(const StoreLock& lock);
+  // Before anything is taken away: what an index in the store has not heard of yet, it hears now,
+  // or it is taken away. Throws when that fails.
+  void prepare_for_removal(StoreLock& lock);
   // For a save, to which the answer is a saving and no need: like `ask`, but an index in this
   // host's cache that other hosts have left behind is not asked.
   bool ask_for_save(const std::function<void(const Index&)>& question);
@@ -87,6 +99,7 @@ class StoreCore {
   void end_commit(StoreLock& lock, const format::IndexStamp& stamp);
   std::shared_ptr<Index> open_index();
   void close_index();
+  void discard_index();
 
   bool writable_;
   std::shared_ptr<FileSystem> fs_;

@@ -63,7 +63,8 @@ void StoreLock::finish_renames(FileSystem& fs) const {
 std::uint64_t StoreLock::begin(std::string_view run_directory) {
   block_.begin = ++number_;
   block_.run_directory = run_directory;
-  write_block(boot_id());
+  // Without a boot others have committed and told no index: that must not be forgotten.
+  write_block(block_.boot.is_nil() ? Uuid{} : boot_id());
   return number_;
 }
 

@@ -15,6 +15,13 @@ class ListTest : public CliTest {
     saved_ = make_run(made, "cnn", 5);
     make_run(made, "wide", 2, RunStatus::interrupted);
   }
+  std::filesystem::path file_of(const CheckpointRecord& checkpoint) const {
+    const auto directory = store() / "runs" / Store::open(store()).run("cnn").directory;
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (contains(entry.path().filename().string(), checkpoint.id.hex())) return entry.path();
+    }
+    return {};
+  }
   std::vector<CheckpointRecord> saved_;
 };
 
@@ -181,6 +188,36 @@ TEST_F(ListTest, ARunMayHaveTheNameOfACommand) {
   EXPECT_EQ(ckptool({"ls", "store", "best", "--json"}).json()["checkpoints"].size(), 2u);
   const Result inside = ckptool({"best", "best", "--json"}, {.directory = store()});
   EXPECT_EQ(inside.code, 0) << inside;
+}
+
+// A list that leaves something out says so, also when the index was made after the damage.
+TEST_F(ListTest, ACheckpointThatCannotBeReadIsNotPassedOverInSilence) {
+  const auto damaged = file_of(saved_[4]);
+  std::filesystem::resize_file(damaged, 100);
+  EXPECT_EQ(ckptool({"rebuild-index", "store"}).code, 4);
+  const std::string name = damaged.filename().string();
+  for (const char* address : {"cnn@latest", "cnn@best"}) {
+    const Result shown = ckptool({"show", "store", address});
+    EXPECT_EQ(shown.code, 0) << shown;
+    EXPECT_TRUE(contains(shown.err, name)) << shown;
+  }
+  EXPECT_TRUE(contains(ckptool({"best", "store", "cnn"}).err, name));
+  const Result listed = ckptool({"ls", "store", "cnn", "--json"});
+  EXPECT_TRUE(contains(listed.err, "ckptool verify")) << listed;
+  EXPECT_EQ(listed.json()["checkpoints"].size(), 4u);
+  ASSERT_EQ(listed.json()["missing"].size(), 1u);
+  EXPECT_TRUE(contains(listed.json()["missing"][0], name));
+  EXPECT_EQ(ckptool({"ls", "store", "wide"}).err, "");
+}
+
+TEST_F(ListTest, ACheckpointWhoseFileIsGoneIsNamedAndPassedOver) {
+  const auto lost = file_of(saved_[4]);
+  std::filesystem::remove(lost);
+  const std::string name = lost.filename().string();
+  EXPECT_TRUE(contains(ckptool({"ls", "store", "cnn"}).err, name));
+  const Result latest = ckptool({"show", "store", "cnn@latest", "--json"});
+  EXPECT_EQ(latest.json()["checkpoint"]["epoch"], 4);
+  EXPECT_TRUE(contains(latest.err, name)) << latest;
 }
 
 TEST_F(ListTest, ClosedOutputIsNoError) {

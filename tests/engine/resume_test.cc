@@ -4,9 +4,10 @@
 #include <fstream>
 
 #include "ckp/query.h"
-#include "support/hooked_file_system.h"
+#include "store/layout.h"
 #include "store_fixture.h"
 #include "support/faulty_file_system.h"
+#include "support/hooked_file_system.h"
 
 namespace ckp {
 namespace {
@@ -171,6 +172,26 @@ TEST_F(ResumeTest, ACheckpointAskedForAndPrunedMeanwhileIsNotFound) {
   const ckp::Run run = store.resume_run("a");
   EXPECT_EQ(run.continued_from()->record().epoch, 3);
   EXPECT_TRUE(run.skipped().empty());
+}
+
+// A copy of an old pack under a number of its own must not become what a run resumes from.
+TEST_F(ResumeTest, ACopyOfAPackUnderAHigherNumberIsNotTakenForTheNewest) {
+  const auto packs = fill(3);
+  PackName name = *parse_pack_name(packs[0].filename().string());
+  name.commit += 1000;
+  std::filesystem::copy_file(packs[0], packs[0].parent_path() / to_file_name(name));
+  for (const bool rebuilt : {false, true}) {
+    Store store = Store::open(path());
+    if (rebuilt) {
+      EXPECT_EQ(store.rebuild_index().unreadable.size(), 1u);
+    }
+    EXPECT_EQ(store.find(parse_address("a@latest")).epoch, 3);
+    const ckp::Run run = store.resume_run("a");
+    EXPECT_EQ(run.continued_from()->record().epoch, 3);
+    ASSERT_EQ(run.skipped().size(), 1u);
+    EXPECT_NE(run.skipped()[0].find(to_file_name(name)), std::string::npos);
+    EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{1, 2, 3}));
+  }
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ class Best : public Command {
     if (found.rest.size() == 2) text += ":" + found.rest[1];
     const Store store = open_store(context, found.path);
     const CheckpointRecord winner = store.find(parse_address(text));
+    tell_missing(store, store.run(found.rest[0]));
     print(context, to_json(winner),
           facts_text(checkpoint_facts(winner)) + "metrics\n" +
               facts_text(metric_facts(winner), "  "));

@@ -1,11 +1,24 @@
 #include "command.h"
 
+#include <fmt/format.h>
+
+#include "render.h"
+
 namespace ckp::tool {
 
 Store open_store(Context& context, const std::filesystem::path& path) {
   Store store = Store::open(path, {.file_system = context.file_system});
   for (const std::string& note : store.notes()) complain("note: " + note);
   return store;
+}
+
+std::vector<std::string> tell_missing(const Store& store, const RunRecord& run) {
+  std::vector<std::string> missing = store.missing(run);
+  for (const std::string& line : missing) {
+    complain(fmt::format("warning: run {}: {}; run: ckptool verify {}", printable(run.name),
+                         printable(line), shell_word(store.path().string())));
+  }
+  return missing;
 }
 
 Command::Command(std::string name, std::string summary, std::string example)

@@ -24,6 +24,9 @@ struct Context {
 // Opens a store, and says on standard error what its user should know about it.
 Store open_store(Context& context, const std::filesystem::path& path);
 
+// Says on standard error which checkpoints of a run are not in its list; returns what it said.
+std::vector<std::string> tell_missing(const Store& store, const RunRecord& run);
+
 class Command {
  public:
   // `example` is one or more lines, shown at the end of --help and in the manual page.

@@ -78,27 +78,27 @@ Json to_json(const RunRecord& run) {
 }
 
 Json to_json(const CheckpointRecord& checkpoint) {
-  return {{"id", checkpoint.id.hex()},
-          {"run", checkpoint.run_name},
-          {"run_id", checkpoint.run.is_nil() ? Json(nullptr) : Json(checkpoint.run.hex())},
-          {"commit", checkpoint.commit},
-          {"attempt", checkpoint.attempt},
-          {"continued_from", optional_id(checkpoint.continued_from)},
-          {"epoch", checkpoint.epoch},
-          {"step", checkpoint.step},
-          {"metrics", metrics_json(checkpoint.metrics)},
-          {"tags", to_json(checkpoint.tags)},
-          {"nonfinite", checkpoint.nonfinite},
-          {"salvaged_from", checkpoint.salvaged_from.has_value()
-                                ? Json(checkpoint.salvaged_from->hex())
-                                : Json(nullptr)},
-          {"missing", checkpoint.missing},
-          {"final", checkpoint.final},
-          {"created", iso_time(checkpoint.created_ns)},
-          {"file_size", checkpoint.file_size},
-          {"tensor_bytes", checkpoint.tensor_bytes},
-          {"tensor_count", checkpoint.tensor_count},
-          {"writer", checkpoint.writer}};
+  return {
+      {"id", checkpoint.id.hex()},
+      {"run", checkpoint.run_name},
+      {"run_id", checkpoint.run.is_nil() ? Json(nullptr) : Json(checkpoint.run.hex())},
+      {"commit", checkpoint.commit},
+      {"attempt", checkpoint.attempt},
+      {"continued_from", optional_id(checkpoint.continued_from)},
+      {"epoch", checkpoint.epoch},
+      {"step", checkpoint.step},
+      {"metrics", metrics_json(checkpoint.metrics)},
+      {"tags", to_json(checkpoint.tags)},
+      {"nonfinite", checkpoint.nonfinite},
+      {"salvaged_from", checkpoint.salvaged_from.has_value() ? Json(checkpoint.salvaged_from->hex())
+                                                             : Json(nullptr)},
+      {"missing", checkpoint.missing},
+      {"final", checkpoint.final},
+      {"created", iso_time(checkpoint.created_ns)},
+      {"file_size", checkpoint.file_size},
+      {"tensor_bytes", checkpoint.tensor_bytes},
+      {"tensor_count", checkpoint.tensor_count},
+      {"writer", checkpoint.writer}};
 }
 
 Json to_json(const format::TensorEntry& tensor) {

@@ -81,10 +81,13 @@ class Ls : public Command {
     const std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
     std::vector<Row> rows;
+    std::vector<std::string> missing;
     for (const RunRecord& run : runs) {
       for (Row& row : rows_of(store, run, all_)) rows.push_back(std::move(row));
+      for (std::string& line : tell_missing(store, run)) missing.push_back(std::move(line));
     }
-    print(context, {{"store", found.path.string()}, {"checkpoints", rows_json(rows)}},
+    print(context,
+          {{"store", found.path.string()}, {"checkpoints", rows_json(rows)}, {"missing", missing}},
           text_of(runs, rows, found.rest.empty()));
     return ExitCode::ok;
   }

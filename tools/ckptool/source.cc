@@ -47,8 +47,10 @@ Checkpoint open_checkpoint_file(const std::string& path, Context& context) {
 
 Checkpoint open_address(const Store& store, const std::string& text, Read how_much) {
   const Address address = parse_address(text);
+  if (address.kind == Address::Kind::best) tell_missing(store, store.run(address.run));
   if (address.kind != Address::Kind::latest) return store.open_checkpoint(store.find(address));
   const RunRecord run = store.run(address.run);
+  tell_missing(store, run);
   std::vector<CheckpointRecord> line = current_line(run, store.checkpoints(run.id));
   while (line.size() > 1) {
     try {
@@ -56,7 +58,7 @@ Checkpoint open_address(const Store& store, const std::string& text, Read how_mu
       if (how_much == Read::everything) check_stored_bytes(checkpoint);
       return checkpoint;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::corrupt) throw;
+      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::not_found) throw;
       complain(fmt::format("note: passed over {}, epoch {}, step {}: {}", address_text(line.back()),
                            line.back().epoch, line.back().step, error.what()));
       line.pop_back();

@@ -124,6 +124,10 @@ class Store {
   RunRecord run(std::string_view name_or_id) const;
   // All live checkpoints of a run in commit order, superseded ones included.
   std::vector<CheckpointRecord> checkpoints(const Uuid& run) const;
+  // What the list of a run does not show as it is, one line each: a file whose checkpoint could not
+  // be read when the index was made, and a listed checkpoint whose file is gone although nobody
+  // removed it. Goes by names, in the time of one listing; verify finds the rest.
+  std::vector<std::string> missing(const RunRecord& run) const;
   // The checkpoint that an address means.
   CheckpointRecord find(const Address& address) const;
 
