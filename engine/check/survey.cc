@@ -23,6 +23,9 @@ class Surveyor {
     found_.snapshot = take_snapshot(core_, found_.cache);
     check_all_packs();
     if (!found_.complete) return std::move(found_);
+    for (const UnreachableFile& file : found_.snapshot.unreachable) {
+      found_.unreadable.emplace_back(file.facts.file.path.string(), file.what_is_wrong());
+    }
     put_back_strays();
     found_.misplaced.insert(found_.misplaced.end(), found_.snapshot.repeated.begin(),
                             found_.snapshot.repeated.end());

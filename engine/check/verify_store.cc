@@ -32,6 +32,7 @@ class StoreVerifier {
     ProgressCounter counter(options_, bytes_to_check());
     for (const RunFacts& run : snapshot_.runs) check_journals_of(run);
     check_all_packs(counter);
+    add_unreachable();
     if (!counter.stopped()) check_the_rest();
     note_garbage();
     report_.bytes = std::min(counter.done(), counter.total());
@@ -87,6 +88,13 @@ class StoreVerifier {
     for (const PackFacts* pack : packs) files.push_back(pack->file.path);
     check_packs(core_.fs(), files, scope_, options_.threads, counter,
                 [&](std::size_t i, PackCheck& check) { take(*packs[i], check); });
+  }
+
+  void add_unreachable() {
+    for (const UnreachableFile& file : snapshot_.unreachable) {
+      add_finding(file.facts.file.path.string(), run_name(file.facts), file.what_is_wrong());
+      name_pack(report_.findings.back(), file.facts);
+    }
   }
 
   void take(const PackFacts& pack, PackCheck& check) {

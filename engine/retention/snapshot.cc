@@ -1,5 +1,7 @@
 #include "retention/snapshot.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ckp/error.h"
@@ -98,6 +100,19 @@ void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std:
   }
 }
 
+// One that went away since the listing was pruned; one that is listed still was not.
+void add_unreachable(StoreCore& core, const ScannedPack& pack, std::size_t run,
+                     Snapshot& snapshot) {
+  if (pack.name.state != PackState::live && pack.name.state != PackState::retired) return;
+  const auto& directory = snapshot.runs[run].directory.name;
+  const auto names = list_run(core.fs(), core.layout(), directory).names;
+  if (!std::binary_search(names.begin(), names.end(), pack.path.filename().string())) return;
+  PackFacts facts;
+  facts.file = pack;
+  facts.run = run;
+  snapshot.unreachable.push_back({std::move(facts)});
+}
+
 void add_run(StoreCore& core, const std::string& name, PackCache& cache, Snapshot& snapshot) {
   FileSystem& fs = core.fs();
   const std::size_t run = snapshot.runs.size();
@@ -106,8 +121,9 @@ void add_run(StoreCore& core, const std::string& name, PackCache& cache, Snapsho
   snapshot.runs[run].record = read_run(fs, directory);
   for (const ScannedPack& pack : directory.packs) {
     const auto status = fs.status(pack.path);
-    if (!status) continue;  // went away since the listing
-    if (pack.name.state == PackState::temporary) {
+    if (!status) {
+      add_unreachable(core, pack, run, snapshot);
+    } else if (pack.name.state == PackState::temporary) {
       snapshot.loose.push_back({pack.path, status->size, is_held(fs, pack.path), pack.name.began});
     } else if (pack.name.state == PackState::dead) {
       snapshot.loose.push_back({pack.path, status->size, false, 0});
@@ -130,6 +146,13 @@ bool is_leftover(StoreCore& core, std::string_view name) {
 }
 
 }  // namespace
+
+std::string UnreachableFile::what_is_wrong() const {
+  return fmt::format(
+      "{}: the directory lists this file, and it leads nowhere: a symbolic link whose target is "
+      "gone; bring the target back, or remove the link",
+      facts.file.path.string());
+}
 
 bool is_held(FileSystem& fs, const std::filesystem::path& path) {
   try {
@@ -155,6 +178,10 @@ Snapshot take_snapshot(StoreCore& core, PackCache& cache) {
   }
   for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
     add_run(core, name, cache, snapshot);
+  }
+  // What it refers to nobody knows.
+  for (const UnreachableFile& file : snapshot.unreachable) {
+    snapshot.packs.try_emplace(file.facts.file.name.uuid, file.facts);
   }
   return snapshot;
 }

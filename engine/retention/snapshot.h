@@ -41,6 +41,13 @@ struct LooseFile {
   std::uint64_t began = 0;  // of a temporary pack
 };
 
+// A live or retired pack that its directory lists, and that is not there: a symbolic link whose
+// target is gone. Unless another file is the same pack, `packs` has it, too, as unreadable.
+struct UnreachableFile {
+  PackFacts facts;
+  std::string what_is_wrong() const;
+};
+
 struct RunFacts {
   RunDirectory directory;
   std::optional<RunRecord> record;
@@ -60,6 +67,7 @@ struct Snapshot {
   std::map<Uuid, PackFacts> packs;
   std::vector<LooseFile> loose;
   std::vector<std::filesystem::path> repeated;  // further files of a pack: copied by other hands
+  std::vector<UnreachableFile> unreachable;
   std::vector<std::filesystem::path> dead_directories;  // ".dead" and ".new" below runs/
 
   // The smallest number at which a save still in progress registered.
