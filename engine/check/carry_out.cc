@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "check/mend_journal.h"
 #include "check/pack_rewriter.h"
@@ -220,9 +221,9 @@ class Carrier {
     if (!changes_names() && plan_.forgotten.empty()) return;
     if (!changes_names()) lock.begin(all_runs);
     core_.finish_commit(lock, trusted, [&](IndexUpdate& update) {
-      for (const Uuid& id : plan_.forgotten) forget(update, id);
+      for (const LostFile& lost : plan_.forgotten) forget(update, lost.checkpoint);
       for (std::size_t i = 0; i < plan_.packs.size(); ++i) put(update, plan_.packs[i], made_[i]);
-      for (const JournalMend& mend : plan_.journals) put_run(update, mend);
+      for (const std::string& directory : changed_runs()) put_run(update, directory);
     });
   }
 
@@ -252,9 +253,22 @@ class Carrier {
     return !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
   }
 
-  void put_run(IndexUpdate& update, const JournalMend& mend) {
-    const auto run = read_run(fs_, list_run(fs_, core_.layout(), mend.directory));
-    if (run) update.put_run(*run);
+  std::set<std::string> changed_runs() const {
+    std::set<std::string> directories;
+    for (const LostFile& lost : plan_.forgotten) directories.insert(lost.directory);
+    for (const PackRepair& repair : plan_.packs) directories.insert(repair.directory);
+    for (const JournalMend& mend : plan_.journals) directories.insert(mend.directory);
+    return directories;
+  }
+
+  // A run without journals is what its checkpoints say, and one without either is none.
+  void put_run(IndexUpdate& update, const std::string& directory) {
+    const RunDirectory files = list_run(fs_, core_.layout(), directory);
+    if (const auto run = read_run(fs_, files)) {
+      update.put_run(*run);
+    } else {
+      update.erase_run(files.run);
+    }
   }
 
   void unlink_removed() {

@@ -278,7 +278,8 @@ class Planner {
     const bool changed = index_.was_changed();
     const IndexCheck check = index_.result();
     for (const LostCheckpoint& lost : check.lost) {
-      plan_.forgotten.push_back(lost.record.id);
+      const std::filesystem::path path = lost.path;
+      plan_.forgotten.push_back({lost.record.id, path.parent_path().filename().string()});
       RepairStep& step = plan_.report.steps[add_step(
           RepairAction::forget, lost.path, fmt::format("{}: the file is missing", lost.path))];
       step.run = lost.record.run_name;

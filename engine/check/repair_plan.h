@@ -40,6 +40,12 @@ struct JournalMend {
   Uuid run;
 };
 
+// A checkpoint without a file.
+struct LostFile {
+  Uuid checkpoint;
+  std::string directory;  // of the run, below runs/; it may be gone, too
+};
+
 // A file STORE in place of a damaged one.
 struct NewIdentity {
   format::StoreIdentity identity;
@@ -51,7 +57,7 @@ struct RepairPlan {
   std::optional<NewIdentity> identity;
   std::vector<PackRepair> packs;
   std::vector<JournalMend> journals;
-  std::vector<Uuid> forgotten;  // checkpoints without a file
+  std::vector<LostFile> forgotten;
   bool rebuild_index = false;
   bool nothing_to_do() const { return report.steps.empty(); }
 };
