@@ -168,10 +168,21 @@ class Carrier {
     }
   }
 
-  void commit_salvaged(StoreLock& lock) {
+  // Those with a salvaged checkpoint, in the order in which the damaged ones were committed.
+  std::vector<std::size_t> salvages() const {
+    std::vector<std::size_t> order;
     for (std::size_t i = 0; i < plan_.packs.size(); ++i) {
+      if (plan_.packs[i].salvaged_manifest) order.push_back(i);
+    }
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return plan_.packs[a].salvaged_record.commit < plan_.packs[b].salvaged_record.commit;
+    });
+    return order;
+  }
+
+  void commit_salvaged(StoreLock& lock) {
+    for (const std::size_t i : salvages()) {
       PackRepair& repair = plan_.packs[i];
-      if (!repair.salvaged_manifest) continue;
       Registration& made = *made_[i].salvaged.file;
       CheckpointRecord& record = repair.salvaged_record;
       number_ = lock.begin(all_runs);

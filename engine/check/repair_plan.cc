@@ -29,7 +29,13 @@ class Planner {
     for (const auto& [uuid, pack] : found_.snapshot.packs) {
       if (!found_.patients.contains(uuid)) plan_dependent(pack);
     }
-    for (const auto& path : found_.misplaced) plan_misplaced(path);
+    for (const auto& path : found_.misplaced) {
+      plan_misplaced(path, "a pack of another run was put here");
+    }
+    for (const auto& path : found_.snapshot.repeated) {
+      plan_misplaced(path, "a second file of a pack that the store has");
+      step_of(plan_.packs.back()).restores = true;
+    }
     for (const auto& [path, why] : found_.unreadable) add_step(RepairAction::leave, path, why);
     plan_index();
     return std::move(plan_);
@@ -181,6 +187,7 @@ class Planner {
     step.chunks_lost = count_lost(uuid);
     step.restores = action == RepairAction::mend_pack && step.chunks_lost == 0;
     step.message = first_of(patient.messages);
+    if (action == RepairAction::set_aside) step.message += "; nothing in it can be used";
     if (action == RepairAction::salvage) add_salvage(repair, *patient.manifest, *record);
   }
 
@@ -257,7 +264,7 @@ class Planner {
     return lost;
   }
 
-  void plan_misplaced(const std::filesystem::path& path) {
+  void plan_misplaced(const std::filesystem::path& path, const char* what) {
     const auto name = parse_pack_name(path.filename().string());
     if (!name) return;
     PackRepair repair;
@@ -266,9 +273,8 @@ class Planner {
     repair.seen = core_.fs().status(path);
     repair.directory = path.parent_path().filename().string();
     repair.remove = true;
-    repair.step =
-        add_step(RepairAction::set_aside, path.string(),
-                 fmt::format("{}: a pack that belongs elsewhere was put here", path.string()));
+    repair.step = add_step(RepairAction::set_aside, path.string(),
+                           fmt::format("{}: {}", path.string(), what));
     plan_.packs.push_back(std::move(repair));
   }
 

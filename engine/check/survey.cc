@@ -27,8 +27,6 @@ class Surveyor {
       found_.unreadable.emplace_back(file.facts.file.path.string(), file.what_is_wrong());
     }
     put_back_strays();
-    found_.misplaced.insert(found_.misplaced.end(), found_.snapshot.repeated.begin(),
-                            found_.snapshot.repeated.end());
     find_wanted();
     find_twins();
     settle();
@@ -185,6 +183,7 @@ class Surveyor {
       if (patient.content) look_into(patient.content, &patient.bad);
     }
     for (const auto& path : found_.misplaced) look_into(path);
+    for (const auto& path : found_.snapshot.repeated) look_into(path);
     for (const auto& [uuid, pack] : found_.snapshot.packs) {
       if (!found_.patients.contains(uuid)) look_into(pack.file.path);
     }

@@ -41,7 +41,7 @@ struct Survey {
   std::map<Uuid, Patient> patients;
   // Chunks that live checkpoints refer to, and of which no undamaged copy is in the store.
   std::set<format::ChunkAddress> lost;
-  std::vector<std::filesystem::path> misplaced;                 // whole packs where none should be
+  std::vector<std::filesystem::path> misplaced;                 // whole packs of other runs
   std::vector<std::pair<std::string, std::string>> unreadable;  // cannot be opened now: path, why
   bool complete = true;
 };

@@ -133,6 +133,30 @@ TEST_F(RepairTest, CheckpointsThatShareALostChunkAreSalvagedEach) {
   }
 }
 
+TEST_F(RepairTest, SalvagedCheckpointsAreInTheOrderOfTheDamagedOnes) {
+  {
+    Store store = Store::open(path());
+    ckp::Run run = store.resume_run("cnn");
+    for (int epoch = 5; epoch <= 9; ++epoch) {
+      SaveOptions options;
+      options.epoch = options.step = epoch;
+      const SmallState one = state(epoch);
+      packs_[epoch] = run.save(one.dict(), options).wait().path;
+    }
+  }
+  std::vector<std::int64_t> expected, found;
+  for (int epoch = 4; epoch <= 9; ++epoch) {
+    flip_payload(packs_[epoch]);
+    expected.push_back(epoch);
+  }
+  repair(path());
+  auto saved = salvaged();
+  std::sort(saved.begin(), saved.end(),
+            [](const auto& a, const auto& b) { return a.commit < b.commit; });
+  for (const auto& one : saved) found.push_back(one.epoch);
+  EXPECT_EQ(found, expected);
+}
+
 TEST_F(RepairTest, WithBothManifestsLostTheChunksStayForOthers) {
   flip_manifest(packs_[2], 0);
   flip_manifest(packs_[2], 1);
@@ -230,6 +254,8 @@ TEST_F(RepairTest, ACopyInAnotherRunIsSetAside) {
   EXPECT_FALSE(Store::open(path()).verify().clean());
   const RepairReport done = repair_and_check({other / packs_[2].filename()});
   EXPECT_EQ(actions(done), Actions{RepairAction::set_aside});
+  EXPECT_NE(done.steps.at(0).message.find("a second file of a pack"), std::string::npos);
+  EXPECT_TRUE(done.restores_all());
   EXPECT_FALSE(std::filesystem::exists(other / packs_[2].filename()));
   expect_epochs({1, 2, 3, 4});
 }

@@ -58,7 +58,7 @@ std::string cure(const RepairStep& step) {
     case RepairAction::forget:
       return "nothing is left to save; take the checkpoint out of the index";
     case RepairAction::set_aside:
-      return "set aside: nothing in it can be used";
+      return "set it aside";
     case RepairAction::leave:
       return "left as it is";
   }

@@ -19,7 +19,7 @@ enum class RepairAction {
   salvage,           // a new checkpoint of all undamaged tensors; the damaged one is retired
   keep_chunks,       // the checkpoint is lost; chunks that others may need stay in a retired pack
   forget,            // the file is gone, and with it the checkpoint: it leaves the index
-  set_aside,         // nothing in the file can be used: it leaves the store
+  set_aside,         // the file leaves the store; `message` says why
   leave,             // cannot be repaired now; `message` says why
 };
 std::string_view to_string(RepairAction action);
