@@ -8,6 +8,7 @@
 #include "check/mend_journal.h"
 #include "check/pack_rewriter.h"
 #include "check/set_aside.h"
+#include "check/unchanged.h"
 #include "ckp/error.h"
 #include "io/durable_file.h"
 #include "runs/record_codec.h"
@@ -15,12 +16,6 @@
 
 namespace ckp {
 namespace {
-
-bool same_file(const std::optional<FileStatus>& now, const std::optional<FileStatus>& then) {
-  if (!now || !then) return !now && !then;
-  return now->device == then->device && now->inode == then->inode && now->size == then->size &&
-         now->changed_ns == then->changed_ns;
-}
 
 std::string name_in(const ScannedPack& file, PackState state, std::uint64_t retired = 0) {
   PackName name = file.name;
@@ -35,20 +30,16 @@ class Carrier {
       : core_(core), fs_(core.fs()), plan_(plan), aside_(fs_, core.layout(), core.clock()) {}
 
   void run() {
-    keep_originals();   // P2
-    write_new_packs();  // P3
-    {
+    try {
+      keep_originals();               // P2
+      write_new_packs();              // P3
       StoreLock lock = core_.lock();  // P4
-      check_unchanged();
-      const bool trusted = core_.is_trusted(lock);
-      if (changes_names()) number_ = lock.begin(all_runs);  // P5
-      write_identity();
-      mend_journals();
-      replace_mended();  // P6
-      commit_salvaged(lock);
-      retire();
-      remove_unusable();
-      update_index(lock, trusted);  // P7
+      check_unchanged(fs_, core_.layout(), plan_);
+      change(lock);
+    } catch (const Error& error) {
+      if (changing_) throw;
+      aside_.discard();
+      throw Error(error.code(), fmt::format("{}; nothing was changed", error.what()));
     }
     unlink_removed();  // P8
     plan_.report.set_aside = aside_.folder().string();
@@ -102,26 +93,17 @@ class Carrier {
     return write_pack(core_, repair.directory, header, {}, manifest);
   }
 
-  // P4. Pruned, rewritten, or repaired by somebody else meanwhile.
-  void check_unchanged() {
-    for (const PackRepair& repair : plan_.packs) {
-      const bool same = repair.file
-                            ? same_file(fs_.status(repair.file->path), repair.seen)
-                            : !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
-      if (same) continue;
-      throw Error(ErrorCode::locked,
-                  fmt::format("{}: the file was changed by another process while its repair was "
-                              "prepared; nothing was changed; repair again",
-                              repair.file ? repair.file->path.string() : repair.uuid.hex()));
-    }
-    for (const JournalMend& mend : plan_.journals) {
-      const RunDirectory run = list_run(fs_, core_.layout(), mend.directory);
-      if (!run_is_held(fs_, run.path, run.names)) continue;
-      throw Error(ErrorCode::locked,
-                  fmt::format("{}: a process has begun to train this run; nothing was changed; "
-                              "repair again when it has ended",
-                              mend.problem.path));
-    }
+  void change(StoreLock& lock) {
+    changing_ = true;
+    const bool trusted = core_.is_trusted(lock);
+    if (changes_names()) number_ = lock.begin(all_runs);  // P5
+    write_identity();
+    mend_journals();
+    replace_mended();  // P6
+    commit_salvaged(lock);
+    retire();
+    remove_unusable();
+    update_index(lock, trusted);  // P7
   }
 
   bool changes_names() const { return !plan_.packs.empty() || !plan_.journals.empty(); }
@@ -293,6 +275,7 @@ class Carrier {
   std::vector<NewPacks> made_;
   std::vector<std::filesystem::path> removed_;
   std::uint64_t number_ = 0;
+  bool changing_ = false;  // from here on the originals set aside are needed
 };
 
 }  // namespace

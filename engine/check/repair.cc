@@ -35,7 +35,8 @@ Uuid remembered_uuid(FileSystem& fs, const StoreLayout& layout) {
 NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
   NewIdentity found;
   try {
-    if (fs.status(layout.identity())) {
+    found.seen = fs.status(layout.identity());
+    if (found.seen) {
       // One byte more than it has, so that a longer file is seen.
       found.identity = format::decode_store_identity(
           read_start(fs, layout.identity(), format::StoreIdentity::size + 1));

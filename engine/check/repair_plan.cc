@@ -85,8 +85,18 @@ class Planner {
     return describe(*patient.content, *patient.manifest, patient.facts->file.name.commit);
   }
 
+  std::map<std::string, std::optional<FileStatus>> journals_now(const RunDirectory& run) const {
+    std::map<std::string, std::optional<FileStatus>> seen;
+    for (const std::string& name : run.names) {
+      const auto path = run.path / name;
+      if (parse_journal_name(name)) seen[path.string()] = core_.fs().status(path);
+    }
+    return seen;
+  }
+
   void plan_journals() {
     for (const RunFacts& run : found_.snapshot.runs) {
+      const auto seen = journals_now(run.directory);
       JournalCheck check = check_journals(core_.fs(), with_patients(run));
       if (!check.newer.empty()) throw Error(ErrorCode::newer_format, check.newer.front());
       const bool held = !check.problems.empty() &&
@@ -101,7 +111,10 @@ class Planner {
         if (held) continue;
         plan_.report.steps[step].restores =
             mend_journal(core_.fs(), problem, run.directory.run).restores;
-        plan_.journals.push_back({step, std::move(problem), run.directory.name, run.directory.run});
+        const auto status = seen.find(problem.path);
+        plan_.journals.push_back({step, std::move(problem),
+                                  status == seen.end() ? std::nullopt : status->second,
+                                  run.directory.name, run.directory.run});
       }
     }
   }

@@ -36,7 +36,8 @@ struct PackRepair {
 struct JournalMend {
   std::size_t step = 0;
   JournalProblem problem;
-  std::string directory;  // of the run, below runs/
+  std::optional<FileStatus> seen;  // before it was read; nothing: there was none
+  std::string directory;           // of the run, below runs/
   Uuid run;
 };
 
@@ -49,6 +50,7 @@ struct LostFile {
 // A file STORE in place of a damaged one.
 struct NewIdentity {
   format::StoreIdentity identity;
+  std::optional<FileStatus> seen;  // of the damaged one; nothing: there was none
   std::string problem;
 };
 

@@ -37,11 +37,16 @@ void read_what_is_there(const File& file, std::uint64_t offset, std::span<std::b
 void SetAside::make_folder() {
   if (!folder_.empty()) return;
   const auto parent = layout_.set_aside();
-  if (fs_.make_directory(parent)) fs_.sync_directory(layout_.root);
+  if (fs_.make_directory(parent)) {
+    paths_.push_back(parent);
+    fs_.sync_directory(layout_.root);
+  }
   const std::string date = iso_time(clock_.now_ns()).substr(0, 10);
   for (int number = 1; folder_.empty(); ++number) {
     const auto candidate = parent / fmt::format("{}-{}", date, number);
-    if (fs_.make_directory(candidate)) folder_ = candidate;
+    if (!fs_.make_directory(candidate)) continue;
+    folder_ = candidate;
+    paths_.push_back(candidate);
   }
   fs_.sync_directory(parent);
 }
@@ -53,6 +58,7 @@ void SetAside::make_directories(const std::filesystem::path& below) {
     at /= part;
     if (!made_.insert(at).second) continue;
     fs_.make_directory(at);
+    paths_.push_back(at);
     fs_.sync_directory(parent);
   }
 }
@@ -79,12 +85,23 @@ void SetAside::keep(const std::filesystem::path& file) {
 void SetAside::write(const std::filesystem::path& path,
                      const std::function<void(FileAppender&)>& fill) {
   const auto file = fs_.open(path, OpenMode::create_new);
+  paths_.push_back(path);
   FileAppender to(*file);
   fill(to);
   to.flush();
   file->sync();
   file->close();
   fs_.sync_directory(path.parent_path());
+}
+
+void SetAside::discard() noexcept {
+  for (auto path = paths_.rbegin(); path != paths_.rend(); ++path) {
+    try {
+      fs_.remove(*path);
+    } catch (const std::exception&) {
+      // A copy too many does no harm.
+    }
+  }
 }
 
 void SetAside::note(std::string_view name, const std::string& text) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "ckp/clock.h"
 #include "ckp/file_system.h"
@@ -23,6 +24,8 @@ class SetAside {
 
   // Copies a file, as far as it can be read, durably. A file that does not exist is left out.
   void keep(const std::filesystem::path& file);
+  // Takes all of it away again, as far as that is possible: nothing has been replaced or moved.
+  void discard() noexcept;
   // Writes a file of notes beside them.
   void note(std::string_view name, const std::string& text);
 
@@ -38,7 +41,8 @@ class SetAside {
   const StoreLayout& layout_;
   Clock& clock_;
   std::filesystem::path folder_;
-  std::set<std::filesystem::path> made_;
+  std::set<std::filesystem::path> made_;      // directories below the folder
+  std::vector<std::filesystem::path> paths_;  // everything that was made, in this order
   std::uint64_t bytes_ = 0;
 };
 

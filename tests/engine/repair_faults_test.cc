@@ -86,10 +86,11 @@ TEST_F(RepairFaultsTest, CutOffAnywhereTheNextOneFinishes) {
 
 TEST_F(RepairFaultsTest, OneFailingOperationChangesNothingOrIsMadeUpFor) {
   damage_everything();
-  std::uint64_t points = 0;
+  std::uint64_t points = 0, unchanged = 0;
   for (bool failed = true; failed; points += 3) {
     SCOPED_TRACE(points + 1);
     start_anew();
+    const auto before = everything();
     const auto faulty = std::make_shared<FaultyFileSystem>(posix_file_system(), path());
     Fault fault;
     fault.at = points + 1;
@@ -100,12 +101,50 @@ TEST_F(RepairFaultsTest, OneFailingOperationChangesNothingOrIsMadeUpFor) {
       repair(path(), {}, {.file_system = faulty});
     } catch (const Error& error) {
       EXPECT_NE(error.code(), ErrorCode::corrupt) << error.what();
+      if (std::string(error.what()).ends_with("nothing was changed")) {
+        ++unchanged;
+        EXPECT_EQ(everything(), before);
+        EXPECT_FALSE(std::filesystem::exists(path() / "set-aside"));
+      }
     }
     failed = faulty->failures() > 0;
     repair(path());
     expect_repaired();
     if (HasFailure()) FAIL() << "first failure: " << faulty->first_failure();
   }
+  EXPECT_GT(unchanged, 5u);
+}
+
+// The disk stays full: copies are taken away again, and what cannot be said is not left half said.
+TEST_F(RepairFaultsTest, AFullDiskLeavesNoCopies) {
+  damage_everything();
+  std::uint64_t at = 0;
+  for (bool failed = true; failed;) {
+    SCOPED_TRACE(++at);
+    start_anew();
+    const auto before = everything();
+    const auto faulty = std::make_shared<FaultyFileSystem>(posix_file_system(), path());
+    Fault fault;
+    fault.at = at;
+    fault.forever = true;
+    fault.code = ErrorCode::out_of_space;
+    fault.only = [](const std::string& operation) {
+      return operation.starts_with("write set-aside") ||
+             operation.starts_with("create_new set-aside");
+    };
+    faulty->plan(fault);
+    failed = false;
+    try {
+      repair(path(), {}, {.file_system = faulty});
+    } catch (const Error& error) {
+      failed = true;
+      EXPECT_EQ(error.code(), ErrorCode::out_of_space);
+      EXPECT_NE(std::string(error.what()).find("nothing was changed"), std::string::npos);
+      EXPECT_EQ(everything(), before);
+      EXPECT_FALSE(std::filesystem::exists(path() / "set-aside"));
+    }
+  }
+  EXPECT_GT(at, 10u);
 }
 
 }  // namespace

@@ -69,7 +69,8 @@ RepairReport plan_repair(const std::filesystem::path& path, const RepairOptions&
 // `set-aside/<date>-<n>/` inside the store. May run beside saves, loads and prunes; the journal of
 // a run that is being trained is left for later. Error(newer_format) when a newer version has
 // written something into the store; Error(locked) when files change under its hands: run it again;
-// Error(unsupported) where prune refuses to delete.
+// Error(unsupported) where prune refuses to delete. One that fails before it has replaced or moved
+// anything takes its copies away again, and its message says that nothing was changed.
 RepairReport repair(const std::filesystem::path& path, const RepairOptions& options = {},
                     const StoreOptions& store = {});
 
