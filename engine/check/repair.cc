@@ -109,7 +109,8 @@ bool can_repair(const std::filesystem::path& path, FileSystem& fs) {
   const StoreLayout layout{path};
   if (fs.status(layout.identity())) return true;
   const auto runs = fs.status(layout.runs());
-  return runs && runs->is_directory && fs.status(layout.lock());
+  if (!runs || !runs->is_directory) return false;
+  return fs.status(layout.lock()) || !list_run_directories(fs, layout).empty();
 }
 
 RepairReport plan_repair(const std::filesystem::path& path, const RepairOptions& options,

@@ -9,6 +9,7 @@
 #include "check/verify_store.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
+#include "ckp/repair.h"
 #include "io/durable_file.h"
 #include "io/host.h"
 #include "retention/prune.h"
@@ -22,8 +23,15 @@
 namespace ckp {
 namespace {
 
+std::string lost_identity(const StoreLayout& layout) {
+  return fmt::format(
+      "{}: the file STORE is missing, but the rest of a store is there; run: ckptool repair {}",
+      layout.root.string(), layout.root.string());
+}
+
 format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
   if (!fs.status(layout.identity())) {
+    if (can_repair(layout.root, fs)) throw Error(ErrorCode::not_found, lost_identity(layout));
     throw Error(ErrorCode::not_found, fmt::format("{}: no store here; run: ckptool init {}",
                                                   layout.root.string(), layout.root.string()));
   }
@@ -40,6 +48,13 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
 
 // Leftovers of an interrupted init are taken over, anything else is somebody's.
 void check_empty(FileSystem& fs, const StoreLayout& layout) {
+  if (fs.status(layout.runs()) && !list_run_directories(fs, layout).empty()) {
+    if (!fs.status(layout.identity())) {
+      throw Error(ErrorCode::invalid_argument, lost_identity(layout));
+    }
+    throw Error(ErrorCode::already_exists,  // somebody was faster
+                fmt::format("{}: there is a store already", layout.root.string()));
+  }
   for (const std::string& name : fs.list(layout.root)) {
     if (name == "runs" || name == "lock" || name == "reserve" || name.starts_with("STORE") ||
         name.starts_with(".STORE.")) {

@@ -97,7 +97,15 @@ TEST_F(RepairCommandTest, AnUnreadablePackNoLongerBlocksPruning) {
 
 TEST_F(RepairCommandTest, AStoreWithoutItsFileStoreIsRepairedWhenItIsNamed) {
   fs::remove(store() / "STORE");
-  EXPECT_EQ(ckptool({"verify", "store"}).code, 10);
+  for (const std::string command : {"verify", "ls", "runs"}) {
+    const Result refused = ckptool({command, "store"});
+    EXPECT_EQ(refused.code, 10) << refused;
+    EXPECT_TRUE(contains(refused.err, "STORE is missing")) << refused;
+    EXPECT_TRUE(contains(refused.err, "ckptool repair store")) << refused;
+  }
+  const Result made = ckptool({"init", "store"});
+  EXPECT_NE(made.code, 0) << made;
+  EXPECT_TRUE(contains(made.err, "ckptool repair store")) << made;
   EXPECT_EQ(ckptool({"repair", "store", "--dry-run"}).code, 4);
   const Result done = ckptool({"repair", "store"});
   EXPECT_EQ(done.code, 0) << done;

@@ -43,8 +43,33 @@ TEST_F(RepairFilesTest, ADamagedStoreFileIsWrittenAnewWithItsUuid) {
 TEST_F(RepairFilesTest, AMissingStoreFileIsMadeAgain) {
   const Uuid uuid = Store::open(path()).uuid();
   std::filesystem::remove(path() / "STORE");
+  expect_error(ErrorCode::not_found, "ckptool repair", [&] { Store::open(path()); });
   expect_one(RepairAction::rewrite_identity, {});
   EXPECT_EQ(Store::open(path()).uuid(), uuid);
+}
+
+TEST_F(RepairFilesTest, NoStoreIsMadeOverTheRestOfOne) {
+  std::filesystem::remove(path() / "STORE");
+  for (const std::string_view gone : {"index", "reserve", "lock", "nothing more"}) {
+    SCOPED_TRACE(gone);
+    std::filesystem::remove_all(path() / gone);
+    const auto before = everything();
+    expect_error(ErrorCode::invalid_argument, "ckptool repair", [&] { Store::create(path()); });
+    expect_error(ErrorCode::invalid_argument, "ckptool repair",
+                 [&] { Store::open_or_create(path()); });
+    EXPECT_EQ(everything(), before);
+  }
+}
+
+TEST_F(RepairFilesTest, WithTheLockFileMissingTooTheStoreGetsANewUuid) {
+  const Uuid uuid = Store::open(path()).uuid();
+  std::filesystem::remove(path() / "STORE");
+  std::filesystem::remove(path() / "lock");
+  expect_error(ErrorCode::not_found, "ckptool repair", [&] { Store::open(path()); });
+  expect_one(RepairAction::rewrite_identity, {});
+  EXPECT_NE(Store::open(path()).uuid(), uuid);
+  ckp::Run run = Store::open(path()).resume_run("cnn");
+  EXPECT_EQ(run.continued_from()->record().epoch, 4);
 }
 
 TEST_F(RepairFilesTest, WithTheLockFileDamagedTooTheStoreGetsANewUuid) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "ckp/repair.h"
 #include "ckp/store.h"
 #include "exit_codes.h"
 #include "render.h"
@@ -12,7 +13,12 @@
 namespace ckp::tool {
 namespace {
 
-std::string no_store_at(std::string_view path) {
+std::string no_store_at(FileSystem& fs, std::string_view path) {
+  if (can_repair(path, fs)) {
+    return fmt::format(
+        "{}: the file STORE is missing, but the rest of a store is there; run: ckptool repair {}",
+        printable(path), shell_word(path));
+  }
   return fmt::format("{}: no store there; make one: ckptool init {}", printable(path),
                      shell_word(path));
 }
@@ -23,8 +29,8 @@ bool looks_like_path(std::string_view argument) {
 }
 
 // A run's name may hold a '/', and then looks like a path.
-[[noreturn]] void throw_not_there(const std::string& argument, bool guessed) {
-  std::string message = no_store_at(argument);
+[[noreturn]] void throw_not_there(FileSystem& fs, const std::string& argument, bool guessed) {
+  std::string message = no_store_at(fs, argument);
   if (guessed) message += "; a run with '/' in its name is named after STORE or with --store";
   throw NoStore(message);
 }
@@ -34,6 +40,7 @@ std::filesystem::path search_upward(FileSystem& fs, const std::vector<std::strin
   const std::filesystem::path start = std::filesystem::current_path(error);
   for (std::filesystem::path folder = start; !folder.empty(); folder = folder.parent_path()) {
     if (Store::exists(folder, fs)) return folder;
+    if (can_repair(folder, fs)) throw NoStore(no_store_at(fs, folder.string()));
     if (folder == folder.parent_path()) break;
   }
   std::string message;
@@ -50,18 +57,18 @@ std::filesystem::path search_upward(FileSystem& fs, const std::vector<std::strin
 StoreArgument find_store(const std::vector<std::string>& arguments, const std::string& option,
                          std::size_t max_rest, FileSystem& fs) {
   if (!option.empty()) {
-    if (!Store::exists(option, fs)) throw NoStore("--store " + no_store_at(option));
+    if (!Store::exists(option, fs)) throw NoStore("--store " + no_store_at(fs, option));
     return {option, arguments};
   }
   if (!arguments.empty()) {
     const std::string& first = arguments.front();
     const bool there = !first.empty() && Store::exists(first, fs);
     const bool guessed = looks_like_path(first);
-    if (!there && (guessed || arguments.size() > max_rest)) throw_not_there(first, guessed);
+    if (!there && (guessed || arguments.size() > max_rest)) throw_not_there(fs, first, guessed);
     if (there) return {first, {arguments.begin() + 1, arguments.end()}};
   }
   if (const char* variable = std::getenv("CKPSTORE"); variable != nullptr && *variable != '\0') {
-    if (!Store::exists(variable, fs)) throw NoStore("$CKPSTORE: " + no_store_at(variable));
+    if (!Store::exists(variable, fs)) throw NoStore("$CKPSTORE: " + no_store_at(fs, variable));
     return {variable, arguments};
   }
   return {search_upward(fs, arguments), arguments};

@@ -59,7 +59,8 @@ struct RepairOptions {
   std::function<bool()> cancelled = {};
 };
 
-// Whether there is a store at `path`, or what is left of one that lost its file STORE.
+// Whether there is a store at `path`, or what is left of one that lost its file STORE: runs/ with
+// runs in it, or with the file `lock` beside it.
 bool can_repair(const std::filesystem::path& path, FileSystem& fs);
 
 // What repair would do. Changes nothing.
