@@ -207,13 +207,14 @@ class Carrier {
 
   void update_index(StoreLock& lock, bool trusted) {
     const bool none = core_.index_state() == StoreCore::IndexState::none;
-    if (!none && (plan_.rebuild_index || (changes_names() && !trusted))) {
+    const bool changes_rows = changes_names() || !plan_.forgotten.empty();
+    if (!none && (plan_.rebuild_index || (changes_rows && !trusted))) {
       core_.rebuild(lock);
       return;
     }
-    if (!changes_names() && plan_.forgotten.empty()) return;
+    if (!changes_rows) return;
     if (!changes_names()) lock.begin(all_runs);
-    core_.finish_commit(lock, trusted, [&](IndexUpdate& update) {
+    core_.finish_removal(lock, trusted, [&](IndexUpdate& update) {
       for (const LostFile& lost : plan_.forgotten) forget(update, lost.checkpoint);
       for (std::size_t i = 0; i < plan_.packs.size(); ++i) put(update, plan_.packs[i], made_[i]);
       for (const std::string& directory : changed_runs()) put_run(update, directory);

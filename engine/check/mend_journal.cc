@@ -9,9 +9,7 @@ namespace ckp {
 namespace {
 
 std::vector<std::byte> read_whole(FileSystem& fs, const std::filesystem::path& path) {
-  const auto status = fs.status(path);
-  // What is larger is no journal, whatever it begins with: a copy of it is set aside.
-  if (!status || status->size > max_journal_size) return {};
+  if (!fs.status(path)) return {};
   return read_journal_file(fs, path);
 }
 

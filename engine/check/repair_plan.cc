@@ -94,6 +94,13 @@ class Planner {
     return seen;
   }
 
+  // Copying it aside could fill the disk.
+  std::string why_not_mended(const JournalProblem& problem) const {
+    const auto status = core_.fs().status(problem.path);
+    if (!status || status->size <= max_journal_size) return {};
+    return "move it away, then repair again";
+  }
+
   void plan_journals() {
     for (const RunFacts& run : found_.snapshot.runs) {
       const auto seen = journals_now(run.directory);
@@ -101,14 +108,16 @@ class Planner {
       if (!check.newer.empty()) throw Error(ErrorCode::newer_format, check.newer.front());
       const bool held = !check.problems.empty() &&
                         run_is_held(core_.fs(), run.directory.path, run.directory.names);
+      if (!check.problems.empty()) index_.pass_over(run.directory.run);
       for (JournalProblem& problem : check.problems) {
+        const std::string why_not = held ? "a process is training this run: repair again when it "
+                                           "has ended"
+                                         : why_not_mended(problem);
         const auto step = add_step(
-            held ? RepairAction::leave : RepairAction::mend_journal, problem.path,
-            held ? fmt::format("{}; a process is training this run: repair again when it has ended",
-                               problem.message)
-                 : problem.message);
+            why_not.empty() ? RepairAction::mend_journal : RepairAction::leave, problem.path,
+            why_not.empty() ? problem.message : fmt::format("{}; {}", problem.message, why_not));
         plan_.report.steps[step].run = run.record ? run.record->name : "";
-        if (held) continue;
+        if (!why_not.empty()) continue;
         plan_.report.steps[step].restores =
             mend_journal(core_.fs(), problem, run.directory.run).restores;
         const auto status = seen.find(problem.path);

@@ -62,10 +62,11 @@ void JournalWriter::sync() {
 }
 
 std::optional<std::vector<format::JournalRecord>> JournalWriter::read_unsynced(
-    FileSystem& fs) const {
+    FileSystem& fs, const std::filesystem::path& run_directory) const {
   std::vector<format::JournalRecord> records;
   try {
-    for (auto& entry : format::decode_journal(read_journal_file(fs, path())).records) {
+    const auto bytes = read_journal_file(fs, run_directory / path().filename());
+    for (auto& entry : format::decode_journal(bytes).records) {
       if (entry.offset >= synced_length_) records.push_back(std::move(entry.record));
     }
   } catch (const Error&) {

@@ -34,7 +34,9 @@ class JournalWriter {
   JournalMark mark() const;
   // Reads back what was appended since the last sync, through another handle: after a failed fsync
   // nothing else can be asked of this one. Nothing when not all of it is there any more.
-  std::optional<std::vector<format::JournalRecord>> read_unsynced(FileSystem& fs) const;
+  // `run_directory`: where the file is now.
+  std::optional<std::vector<format::JournalRecord>> read_unsynced(
+      FileSystem& fs, const std::filesystem::path& run_directory) const;
 
  private:
   std::unique_ptr<File> file_;

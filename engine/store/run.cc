@@ -56,8 +56,9 @@ JournalMark Run::Impl::sync_journal() {
 
 void Run::Impl::renew_journal() {
   auto next = begin_journal();
-  const auto unsynced = journal->read_unsynced(core->fs());
-  const std::string old = journal->path().string();
+  const auto directory = core->layout().run(record.directory);
+  const auto unsynced = journal->read_unsynced(core->fs(), directory);
+  const auto old = directory / journal->path().filename();
   if (unsynced) {
     for (const format::JournalRecord& one : *unsynced) {
       const bool is_in_next = one.kind == format::JournalKind::run_created ||
@@ -71,7 +72,7 @@ void Run::Impl::renew_journal() {
               fmt::format("{}: could not be written or made durable, and cannot be read back; what "
                           "was logged since the last save may be lost; the run goes on in another "
                           "journal",
-                          old));
+                          old.string()));
 }
 
 void Run::Impl::append(format::JournalKind kind, Value payload) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ckp/format/journal_record.h"
+#include "ckp/repair.h"
 #include "runs/journal.h"
 #include "store/layout.h"
 #include "store_fixture.h"
@@ -104,6 +105,10 @@ TEST_F(JournalRenewalTest, AJournalThatNobodyWroteIsNotReadWhole) {
   const VerifyReport report = store.verify({});
   ASSERT_EQ(report.findings.size(), 1u);
   EXPECT_NE(report.findings[0].message.find(journal.filename().string()), std::string::npos);
+  const RepairReport repaired = repair(path(), {});
+  ASSERT_EQ(repaired.steps.size(), 1u);
+  EXPECT_EQ(repaired.steps[0].action, RepairAction::leave);
+  EXPECT_EQ(repaired.set_aside, "");
   EXPECT_EQ(store.resume_run("a").continued_from()->record().epoch, 1);
 }
 
