@@ -53,6 +53,7 @@ class Carrier {
     for (const PackRepair& repair : plan_.packs) {
       if (repair.file) aside_.keep(repair.file->path);
     }
+    for (const IndexObstacle& obstacle : plan_.obstacles) aside_.keep(obstacle.path);
     std::string text;
     for (const RepairStep& step : plan_.report.steps) {
       text += fmt::format("{}: {}\n  {}\n", to_string(step.action), step.path, step.message);
@@ -103,6 +104,7 @@ class Carrier {
     commit_salvaged(lock);
     retire();
     remove_unusable();
+    for (const IndexObstacle& obstacle : plan_.obstacles) fs_.remove(obstacle.path);
     update_index(lock, trusted);  // P7
   }
 
@@ -110,6 +112,7 @@ class Carrier {
 
   void write_identity() {
     if (!plan_.identity) return;
+    fs_.sync_directory(core_.layout().root);  // N2: the lock file may be new
     const auto bytes = format::encode_store_identity(plan_.identity->identity);
     write_durably(fs_, core_.layout().identity(), true,
                   [&](FileAppender& file) { file.append(bytes); });

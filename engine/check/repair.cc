@@ -52,6 +52,25 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
   return found;
 }
 
+bool lacks_runs(FileSystem& fs, const StoreLayout& layout) { return !fs.status(layout.runs()); }
+
+// Without runs/ there is nothing to look at. What the index knows of is forgotten by another
+// repair, when people have seen what that is.
+RepairReport plan_runs(const StoreLayout& layout) {
+  RepairStep step;
+  step.action = RepairAction::make_runs;
+  step.path = layout.runs().string();
+  step.message = fmt::format("{}: the directory is missing, and every run with it", step.path);
+  RepairReport report;
+  report.steps.push_back(std::move(step));
+  return report;
+}
+
+void make_runs(FileSystem& fs, const StoreLayout& layout) {
+  fs.make_directory(layout.runs());
+  fs.sync_directory(layout.root);
+}
+
 struct Prepared {
   std::unique_ptr<StoreCore> core;
   RepairPlan plan;
@@ -69,6 +88,10 @@ Prepared prepare(const std::filesystem::path& path, const RepairOptions& options
   Prepared prepared;
   prepared.core = std::make_unique<StoreCore>(path, store, found.identity);
   prepared.core->check_writable();
+  if (lacks_runs(fs, layout)) {
+    prepared.plan.report = plan_runs(layout);
+    return prepared;
+  }
   prepared.plan = make_repair_plan(*prepared.core, options,
                                    found.problem.empty() ? std::nullopt : std::optional(found));
   return prepared;
@@ -80,6 +103,8 @@ std::string_view to_string(RepairAction action) {
   switch (action) {
     case RepairAction::rewrite_identity:
       return "rewrite_identity";
+    case RepairAction::make_runs:
+      return "make_runs";
     case RepairAction::rebuild_index:
       return "rebuild_index";
     case RepairAction::mend_journal:
@@ -123,6 +148,10 @@ RepairReport repair(const std::filesystem::path& path, const RepairOptions& opti
   Prepared prepared = prepare(path, options, store);  // P1
   RepairPlan& plan = prepared.plan;
   if (!plan.report.complete || plan.nothing_to_do()) return plan.report;
+  if (lacks_runs(*store.file_system, StoreLayout{path})) {
+    make_runs(*store.file_system, StoreLayout{path});
+    return plan.report;
+  }
   PruneOptions deleting;
   deleting.exclusive = options.exclusive;
   if (!plan.packs.empty()) check_may_delete(*prepared.core, deleting);

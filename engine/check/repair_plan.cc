@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "check/index_obstacles.h"
 #include "check/mend_journal.h"
 #include "check/salvage.h"
 #include "ckp/error.h"
@@ -37,6 +38,7 @@ class Planner {
       step_of(plan_.packs.back()).restores = true;
     }
     for (const auto& [path, why] : found_.unreadable) add_step(RepairAction::leave, path, why);
+    plan_obstacles();
     plan_index();
     return std::move(plan_);
   }
@@ -300,6 +302,16 @@ class Planner {
     plan_.packs.push_back(std::move(repair));
   }
 
+  void plan_obstacles() {
+    for (const auto& path : index_obstacles(core_)) {
+      const auto step =
+          add_step(RepairAction::set_aside, path.string(),
+                   fmt::format("{}: a file lies where the index belongs", path.string()));
+      plan_.report.steps[step].restores = true;
+      plan_.obstacles.push_back({path, core_.fs().status(path)});
+    }
+  }
+
   void plan_index() {
     index_.check_itself(false);
     if (plan_.packs.empty() && plan_.journals.empty()) index_.compare(found_.cache);
@@ -315,11 +327,12 @@ class Planner {
       step.epoch = lost.record.epoch;
       step.step = lost.record.step;
     }
-    plan_.rebuild_index = changed || !check.damage.empty();
+    plan_.rebuild_index = changed || !check.damage.empty() || !plan_.obstacles.empty();
     if (!plan_.rebuild_index) return;
-    const auto step =
-        add_step(RepairAction::rebuild_index, core_.index_layout().index().string(),
-                 !check.damage.empty() ? first_of(check.damage) : check.notes.front());
+    const auto step = add_step(RepairAction::rebuild_index, core_.index_layout().index().string(),
+                               !check.damage.empty()  ? first_of(check.damage)
+                               : !check.notes.empty() ? check.notes.front()
+                                                      : plan_.report.steps.back().message);
     plan_.report.steps[step].restores = true;
   }
 

@@ -54,12 +54,19 @@ struct NewIdentity {
   std::string problem;
 };
 
+// A plain file in the place of the index.
+struct IndexObstacle {
+  std::filesystem::path path;
+  std::optional<FileStatus> seen;
+};
+
 struct RepairPlan {
   RepairReport report;
   std::optional<NewIdentity> identity;
   std::vector<PackRepair> packs;
   std::vector<JournalMend> journals;
   std::vector<LostFile> forgotten;
+  std::vector<IndexObstacle> obstacles;
   bool rebuild_index = false;
   bool nothing_to_do() const { return report.steps.empty(); }
 };

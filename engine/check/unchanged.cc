@@ -35,6 +35,7 @@ void check_journal(FileSystem& fs, const StoreLayout& layout, const JournalMend&
 
 void check_unchanged(FileSystem& fs, const StoreLayout& layout, const RepairPlan& plan) {
   if (plan.identity) check_file(fs, layout.identity(), plan.identity->seen);
+  for (const IndexObstacle& one : plan.obstacles) check_file(fs, one.path, one.seen);
   for (const JournalMend& mend : plan.journals) check_journal(fs, layout, mend);
   for (const PackRepair& repair : plan.packs) {
     if (repair.file) {

@@ -8,6 +8,7 @@
 
 #include "check/finding.h"
 #include "check/index_check.h"
+#include "check/index_obstacles.h"
 #include "check/journal_check.h"
 #include "check/pack_check.h"
 #include "check/reference_check.h"
@@ -27,6 +28,7 @@ class StoreVerifier {
         index_(core) {}
 
   VerifyReport run() {
+    add_obstacles();
     index_.look_before();
     snapshot_ = take_snapshot(core_, cache_);
     ProgressCounter counter(options_, bytes_to_check());
@@ -88,6 +90,14 @@ class StoreVerifier {
     for (const PackFacts* pack : packs) files.push_back(pack->file.path);
     check_packs(core_.fs(), files, scope_, options_.threads, counter,
                 [&](std::size_t i, PackCheck& check) { take(*packs[i], check); });
+  }
+
+  // Before the index is asked, which moves them.
+  void add_obstacles() {
+    for (const auto& path : index_obstacles(core_)) {
+      add_finding(path.string(), "",
+                  fmt::format("{}: a file lies where the index belongs", path.string()));
+    }
   }
 
   void add_unreachable() {

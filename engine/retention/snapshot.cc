@@ -173,7 +173,7 @@ std::optional<std::uint64_t> Snapshot::oldest_save() const {
 
 Snapshot take_snapshot(StoreCore& core, PackCache& cache) {
   Snapshot snapshot;
-  for (const std::string& name : core.fs().list(core.layout().runs())) {
+  for (const std::string& name : list_runs(core.fs(), core.layout())) {
     if (is_leftover(core, name)) snapshot.dead_directories.push_back(core.layout().run(name));
   }
   for (const std::string& name : list_run_directories(core.fs(), core.layout())) {

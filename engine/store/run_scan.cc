@@ -59,9 +59,21 @@ bool has_slug_of(const std::string& directory, std::string_view name) {
 
 }  // namespace
 
+std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout) {
+  try {
+    return fs.list(layout.runs());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    throw Error(ErrorCode::corrupt,
+                fmt::format("{}: the directory is missing, and every run with it; put it back, or "
+                            "run: ckptool repair {}",
+                            layout.runs().string(), layout.root.string()));
+  }
+}
+
 std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout& layout) {
   std::vector<std::string> directories;
-  for (std::string& name : fs.list(layout.runs())) {
+  for (std::string& name : list_runs(fs, layout)) {
     if (parse_run_directory(name) && is_directory(fs, layout.run(name))) {
       directories.push_back(std::move(name));
     }

@@ -16,6 +16,9 @@
 
 namespace ckp {
 
+// Everything in runs/. Error(corrupt) when that directory is missing.
+std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout);
+
 // Names below runs/ that are run directories; those being made or taken away (".new", ".dead") are
 // not.
 std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout& layout);

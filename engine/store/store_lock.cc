@@ -5,6 +5,7 @@
 
 #include "io/host.h"
 #include "store/lock_wait.h"
+#include "store/run_scan.h"
 
 namespace ckp {
 namespace {
@@ -52,7 +53,7 @@ bool StoreLock::is_of_this_place(FileSystem& fs) const {
 }
 
 void StoreLock::finish_renames(FileSystem& fs) const {
-  for (const std::string& directory : fs.list(layout_.runs())) {
+  for (const std::string& directory : list_runs(fs, layout_)) {
     if (block_.run_directory != directory && block_.run_directory != all_runs) continue;
     const auto status = fs.status(layout_.run(directory));
     if (status && status->is_directory) fs.sync_directory(layout_.run(directory));
@@ -91,7 +92,7 @@ void StoreLock::write_block(const Uuid& boot) {
 
 std::uint64_t StoreLock::largest_number_in_names(FileSystem& fs) const {
   std::uint64_t largest = 0;
-  for (const std::string& directory : fs.list(layout_.runs())) {
+  for (const std::string& directory : list_runs(fs, layout_)) {
     const auto status = fs.status(layout_.run(directory));
     if (!status || !status->is_directory) continue;
     for (const std::string& name : fs.list(layout_.run(directory))) {

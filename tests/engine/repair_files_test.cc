@@ -101,6 +101,68 @@ TEST_F(RepairFilesTest, ADeletedIndexIsMadeAnew) {
   EXPECT_NE(found.notes[0].find("not as it was left"), std::string::npos);
 }
 
+TEST_F(RepairFilesTest, AFileInPlaceOfTheIndexIsSetAside) {
+  for (const bool asked_before : {false, true}) {
+    SCOPED_TRACE(asked_before);
+    std::filesystem::remove_all(path() / "index");
+    std::ofstream(path() / "index") << "notes";
+    if (asked_before) {
+      EXPECT_EQ(Store::open(path()).runs().size(), 2u);  // the files have the answer
+    }
+    const VerifyReport found = Store::open(path()).verify();
+    ASSERT_EQ(found.findings.size(), 1u);
+    EXPECT_NE(found.findings[0].message.find("where the index belongs"), std::string::npos);
+    const RepairReport done = repair(path());
+    ASSERT_EQ(done.steps.size(), 2u);
+    EXPECT_EQ(to_string(done.steps[0].action), "set_aside");
+    EXPECT_EQ(to_string(done.steps[1].action), "rebuild_index");
+    EXPECT_TRUE(done.restores_all());
+    const std::filesystem::path file = done.steps[0].path;
+    const auto kept = std::filesystem::path(done.set_aside) / file.filename();
+    EXPECT_EQ(read_bytes(kept).size(), 5u);
+    EXPECT_TRUE(std::filesystem::is_directory(path() / "index"));
+    expect_clean();
+    EXPECT_TRUE(repair(path()).nothing_to_do());
+    expect_epochs({1, 2, 3, 4});
+  }
+}
+
+TEST_F(RepairFilesTest, AMissingDirectoryOfRunsIsMadeByRepairOnly) {
+  const auto runs = path() / "runs";
+  std::filesystem::rename(runs, directory_ / "away");
+  for (const bool has_index : {true, false}) {
+    SCOPED_TRACE(has_index);
+    if (!has_index) std::filesystem::remove_all(path() / "index");
+    Store store = Store::open(path());
+    expect_error(ErrorCode::corrupt, "ckptool repair", [&] { store.verify(); });
+    expect_error(ErrorCode::corrupt, "ckptool repair", [&] { store.resume_run("cnn"); });
+    expect_error(ErrorCode::corrupt, "ckptool repair",
+                 [&] { store.create_run(run_options("new")); });
+    EXPECT_FALSE(std::filesystem::exists(runs));
+  }
+  EXPECT_EQ(plan_repair(path()).steps.size(), 1u);
+  EXPECT_FALSE(std::filesystem::exists(runs));
+  const RepairReport done = repair(path());
+  ASSERT_EQ(done.steps.size(), 1u);
+  EXPECT_EQ(to_string(done.steps[0].action), "make_runs");
+  EXPECT_FALSE(done.restores_all());
+  repair(path());
+  EXPECT_TRUE(Store::open(path()).verify().clean());
+  EXPECT_TRUE(Store::open(path()).runs().empty());
+  EXPECT_TRUE(repair(path()).nothing_to_do());
+}
+
+TEST_F(RepairFilesTest, AfterRunsWasMadeAnewTheIndexTellsWhatIsLost) {
+  std::filesystem::remove_all(path() / "runs");
+  repair(path());
+  const VerifyReport found = Store::open(path()).verify();
+  EXPECT_EQ(found.findings.size(), 5u);
+  const RepairReport done = repair(path());
+  EXPECT_EQ(done.steps.size(), 5u);
+  for (const RepairStep& step : done.steps) EXPECT_EQ(to_string(step.action), "forget");
+  EXPECT_TRUE(Store::open(path()).verify().clean());
+}
+
 TEST_F(RepairFilesTest, ARottenIndexIsFoundAndMadeAnew) {
   const auto file = path() / "index" / std::string(index_data_file);
   const auto sound = read_bytes(file);

@@ -11,6 +11,7 @@ using test::expect_error;
 using test::HookedFileSystem;
 using test::read_bytes;
 using test::RepairTest;
+using test::SmallState;
 using test::write_bytes;
 
 class RepairRaceTest : public RepairTest {

@@ -41,6 +41,9 @@ std::string cure(const RepairStep& step) {
   switch (step.action) {
     case RepairAction::rewrite_identity:
       return "write it anew";
+    case RepairAction::make_runs:
+      return "make the directory anew, empty; repair again to take the lost checkpoints out of the "
+             "index";
     case RepairAction::rebuild_index:
       return "make the index anew from packs and journals";
     case RepairAction::mend_journal:

@@ -13,6 +13,7 @@ namespace ckp {
 
 enum class RepairAction {
   rewrite_identity,  // the file STORE is made anew
+  make_runs,         // the directory runs/ is missing, and all that was in it: it is made empty
   rebuild_index,     // from packs and journals
   mend_journal,      // what can be read of it stays, what is lost is marked as known
   mend_pack,         // written anew, damaged chunks from identical ones elsewhere in the store
