@@ -1,9 +1,11 @@
 // Retiring and collecting on a real store.
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <numeric>
 #include <random>
 
+#include "load/open_pack.h"
 #include "store/registration.h"
 #include "store/store_core.h"
 #include "store_fixture.h"
@@ -127,6 +129,47 @@ TEST_F(PruneTest, LeftoversOfDeadSavesAreGarbage) {
   EXPECT_EQ(plan.garbage_files, 1u);
   EXPECT_EQ(plan.bytes_freed, 11u);
   EXPECT_FALSE(std::filesystem::exists(leftover));
+}
+
+// R1: what would be left must load. Otherwise a run would end up with nothing.
+TEST_F(PruneTest, ADamagedNewestCheckpointStopsTheDeletionOfOthers) {
+  Store store = Store::create(path());
+  ckp::Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  const auto kept = save(run, 2);
+  const auto newest = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait();
+  const auto offset = open_pack(*posix_file_system(), newest.path).directory.chunks.at(0).offset;
+  std::array<std::byte, 4> bytes{};
+  {
+    const auto file = posix_file_system()->open(newest.path, OpenMode::read_write);
+    file->read_at(offset + 1000, bytes);
+    for (std::byte& byte : bytes) byte = ~byte;
+    file->write_at(offset + 1000, bytes);
+  }
+  expect_error(ErrorCode::corrupt, "its newest checkpoint is damaged",
+               [&] { store.prune(keep_last(1)); });
+  EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{1, 2, 3}));
+  EXPECT_TRUE(SmallState(2).is_in(store.open_checkpoint(kept)));
+  // Nothing would go, so nothing is asked of it.
+  EXPECT_EQ(store.prune(keep_last(3)).bytes_freed, 0u);
+  // The way out that the error names.
+  store.remove_checkpoints(std::span(&newest.checkpoint.id, 1));
+  EXPECT_GT(store.prune(keep_last(1)).bytes_freed, 0u);
+  EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{2}));
+}
+
+// Other runs have nothing to do with it.
+TEST_F(PruneTest, ADamagedCheckpointOfARunThatIsNotPrunedDoesNotStopIt) {
+  Store store = Store::create(path());
+  ckp::Run other = store.create_run(run_options("other"));
+  const auto damaged = other.save(SmallState(9).dict(), {.epoch = 1, .step = 1}).wait().path;
+  const auto offset = open_pack(*posix_file_system(), damaged).directory.chunks.at(0).offset;
+  const std::array<std::byte, 4> zeros{};
+  posix_file_system()->open(damaged, OpenMode::read_write)->write_at(offset + 1000, zeros);
+  ckp::Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  save(run, 2);
+  EXPECT_GT(store.prune(keep_last(1), std::vector<std::string>{"cnn"}).bytes_freed, 0u);
 }
 
 // An unreadable root may need anything, so nothing goes.
