@@ -4,7 +4,8 @@
 #   tests/mutations/run.sh [PATCH...]      default: every tests/mutations/*.patch
 #
 # Works on a copy of HEAD under build/mutations. Prints one table row a patch: what was broken, how
-# many tests failed, and the first of them. Fails when a patch survives or no longer applies.
+# many tests failed, and the first of them. Fails when a patch survives, only makes a program hang,
+# or no longer applies.
 #
 # A patch starts with "Break: WHAT (RULE)" and "Programs: NAME[=FILTER] ...", the test programs
 # (engine, crash, ...) that are to notice.
@@ -25,19 +26,29 @@ git archive HEAD | tar -x -C "$tree"
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" \
   -DCKPSTORE_LIBTORCH=OFF -DCKPSTORE_BENCH=OFF >/dev/null
 
-# Builds and runs the programs; prints the names of the tests that fail.
+limit_s=120  # for one program
+
+# Builds and runs the programs; prints the names of the tests that fail, and "PROGRAM hangs" for a
+# program that did not end in time without a test having failed before.
 failing_tests() {
-  local item program filter status
+  local item program filter status failed
   for item in "$@"; do
     program=ckp_${item%%=*}_tests
     filter='*'
     if [[ $item == *=* ]]; then filter=${item#*=}; fi
     ninja -C "$build" "$program" >"$build/log" 2>&1 || { tail -n 20 "$build/log" >&2; return 1; }
     status=0
-    timeout 300 "$build/bin/$program" --gtest_brief=1 --gtest_filter="$filter" \
+    timeout -k 10 "$limit_s" "$build/bin/$program" --gtest_brief=1 --gtest_filter="$filter" \
       >"$build/log" 2>&1 || status=$?
-    sed -n 's/^\[  FAILED  \] \([A-Za-z0-9_/]*\.[A-Za-z0-9_/]*\)\( (.*\|,.*\)\?$/\1/p' "$build/log" | sort -u
-    if [ "$status" -ge 124 ]; then echo "$program (ended with status $status)"; fi
+    failed=$(sed -n 's/^\[  FAILED  \] \([A-Za-z0-9_/]*\.[A-Za-z0-9_/]*\)\( (.*\|,.*\)\?$/\1/p' \
+      "$build/log" | sort -u)
+    if [ -n "$failed" ]; then
+      echo "$failed"
+    elif [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+      echo "$program hangs"
+    elif [ "$status" -ne 0 ]; then
+      echo "$program (ended with status $status)"
+    fi
   done
 }
 
@@ -60,9 +71,10 @@ for patch in "${patches[@]}"; do
   fi
   failed=$(failing_tests "${programs[@]}")
   patch -d "$tree" -p1 --quiet --reverse <"$patch"
-  count=$(printf '%s' "$failed" | grep -c . || true)
+  count=$(printf '%s\n' "$failed" | grep . | grep -vc ' hangs$' || true)
   if [ "$count" -eq 0 ]; then
-    echo "| $broken | **survived** | |"
+    # A test that never ends has not said what is wrong.
+    echo "| $broken | **$(echo ${failed:-survived})** | |"
     survived=1
   else
     echo "| $broken | $count | $(printf '%s\n' "$failed" | head -n 3 | paste -sd, | sed 's/,/, /g') |"
