@@ -122,8 +122,9 @@ bool follows(const IndexSnapshot& last, const IndexSnapshot& before) {
          lmdb_transaction(*last.bytes) == lmdb_transaction(*before.bytes) + 1;
 }
 
-// The index as of the state's position: the last one, or, since LMDB writes past the seam, one that
-// is older, cut off while it was written, or not there.
+// The index as of the state's position: the last one. LMDB writes past the seam, and syncs each
+// transaction before it returns: one that had not returned may be there, not there, or cut off. A
+// power cut can also leave none, since nobody syncs the directory of a new one.
 void choose_index(const Recording& recording, CrashState& state) {
   std::vector<const IndexSnapshot*> past;
   for (const IndexSnapshot& index : recording.indexes) {
@@ -136,16 +137,10 @@ void choose_index(const Recording& recording, CrashState& state) {
   const bool may_be_cut = before != nullptr && follows(*last, *before);
   const std::uint64_t choice = state.choice % 8;
   state.index = last;
-  if (state.kind == CrashKind::kill) {
-    if (last->position == state.position && choice < 4) {
-      if (may_be_cut) state.older_index = before;
-      if (choice < 2) state.index = before;
-    }
-  } else if (choice < 2 && may_be_cut) {
-    state.older_index = before;
-  } else if (choice < 4) {
-    state.index = past[state.choice / 8 % past.size()];
-  } else if (choice == 4) {
+  if (last->position == state.position && choice < 4) {
+    if (may_be_cut) state.older_index = before;
+    if (choice < 2) state.index = before;
+  } else if (state.kind == CrashKind::power_cut && choice == 4) {
     state.index = nullptr;
   }
   if (!whole(state.index)) state.index = state.older_index = nullptr;

@@ -64,6 +64,7 @@ StoreArgument find_store(const std::vector<std::string>& arguments, const std::s
     const std::string& first = arguments.front();
     const bool there = !first.empty() && Store::exists(first, fs);
     const bool guessed = looks_like_path(first);
+    if (!there && !first.empty() && can_repair(first, fs)) throw NoStore(no_store_at(fs, first));
     if (!there && (guessed || arguments.size() > max_rest)) throw_not_there(fs, first, guessed);
     if (there) return {first, {arguments.begin() + 1, arguments.end()}};
   }
