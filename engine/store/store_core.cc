@@ -255,6 +255,12 @@ void StoreCore::recover(StoreLock& lock) {
 Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
   if (!place_) throw Error(ErrorCode::unsupported, notes_.front());
   const StoreLayout& layout = place_->layout;
+  if (const auto there = fs_->status(layout.index()); there && !there->is_directory) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: a file stands in the place of the index's directory; run: ckptool "
+                            "repair {}",
+                            layout.index().string(), layout_.root.string()));
+  }
   close_index();
   remove_leftovers(*fs_, layout);
   const auto fresh = layout.root / fmt::format("index.new-{}", random_uuid().hex());
