@@ -14,8 +14,8 @@ struct NewPack {
   format::PackDirectory directory;  // of the new file, as it was read back
 };
 
-// `header.uuid` nil: a new one. Error(already_exists) when another process is at this pack. Written, made durable, and read back: Error(io) when
-// that finds anything wrong.
+// `header.uuid` nil: a new one. Error(already_exists) when another process is at this pack. Written,
+// made durable, and read back: Error(io) when that finds anything wrong.
 NewPack write_pack(StoreCore& core, const std::string& run_directory, format::PackHeader header,
                    const std::map<std::uint32_t, ChunkSource>& chunks,
                    const std::optional<format::Manifest>& manifest);

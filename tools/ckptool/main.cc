@@ -23,7 +23,9 @@ class Program {
     app_.add_flag("--man", man_, "Print the manual page as roff")->group("");
     app_.footer(
         "Run ckptool COMMAND --help for its options and an example.\n"
-        "Example:\n  ckptool ls ./store cnn-lr3\n");
+        "Example:\n  ckptool ls ./store cnn-lr3\n"
+        "Exit status: 0 success, 1 error, 2 wrong usage, 3 partly done, 4 damage found, 10 no "
+        "store,\n  11 locked by somebody else, 12 written by a newer version, 130 interrupted\n");
     for (const auto& command : commands_) command->attach(app_);
     // One at most: then a run may have a command's name.
     app_.require_subcommand(0, 1);
