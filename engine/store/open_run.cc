@@ -303,8 +303,9 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
   const auto check_live = [&] {
     if (core.fs().status(path)) return;
     throw Error(ErrorCode::not_found,
-                fmt::format("{}: checkpoint {} of run {} is gone (pruned)", path.string(),
-                            checkpoint.id.short_hex(), checkpoint.run_name));
+                fmt::format("{}: checkpoint {} of run {} has no file: it was pruned, or lost "
+                            "(ckptool verify tells)",
+                            path.string(), checkpoint.id.short_hex(), checkpoint.run_name));
   };
   check_live();
   try {

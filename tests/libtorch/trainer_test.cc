@@ -105,6 +105,27 @@ TEST_F(Trainer, ResumeStartsWhereThereIsNothingAndEndsWhereNothingIsLeft) {
   EXPECT_EQ(Store::open(store_).run("fashion-mnist").attempts.size(), 1u);
 }
 
+// The index lists it still; the epoch is trained again, to the same weights.
+TEST_F(Trainer, ALostCheckpointOfAFinishedRunIsTrainedAnew) {
+  const Words options{"--run", "cnn", "--epochs", "2", "--json", "--resume"};
+  const Result whole = run(options);
+  ASSERT_EQ(whole.code, 0) << whole.errors;
+  const Store store = Store::open(store_);
+  const RunRecord record = store.run("cnn");
+  const std::string newest = store.checkpoints(record.id).back().id.hex();
+  std::size_t removed = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(store_ / "runs" / record.directory)) {
+    if (!has(entry.path().filename().string(), newest)) continue;
+    removed += std::filesystem::remove(entry.path()) ? 1u : 0u;
+  }
+  ASSERT_EQ(removed, 1u);
+  const Result again = run(options);
+  ASSERT_EQ(again.code, 0) << again.errors;
+  EXPECT_EQ(again.final().at("weights_digest"), whole.final().at("weights_digest"));
+  EXPECT_TRUE(has(again.errors, newest)) << again.errors;
+}
+
 TEST_F(Trainer, MoreEpochsAfterResumeEqualThoseOfOneRun) {
   Result whole = run({"--run", "whole", "--epochs", "3", "--json"});
   ASSERT_EQ(run({"--run", "parts", "--epochs", "1"}).code, 0);

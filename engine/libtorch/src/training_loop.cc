@@ -41,8 +41,9 @@ void check_first(const Store& store, const RunRecord& run, const std::optional<A
   try {
     open = store.open_checkpoint(*checkpoint);
   } catch (const Error& error) {
-    if (from || error.code() != ErrorCode::corrupt) throw;
-    return;  // resume_run steps back to one that is not damaged
+    const bool lost = error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found;
+    if (from || !lost) throw;
+    return;  // resume_run steps back to one that is there and undamaged
   }
   state.check(*open, options);
 }

@@ -83,7 +83,9 @@ std::optional<EpochResult> finished_result(const ckp::Store& store, const ckp::R
   try {
     experiment.state.restore(store.open_checkpoint(*newest));
   } catch (const ckp::Error& error) {
-    if (error.code() != ckp::ErrorCode::corrupt) throw;
+    const bool lost =
+        error.code() == ckp::ErrorCode::corrupt || error.code() == ckp::ErrorCode::not_found;
+    if (!lost) throw;
     return std::nullopt;  // an earlier checkpoint may be good: resume finds it
   }
   return result_of(*newest, experiment);
