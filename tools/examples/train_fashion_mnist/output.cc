@@ -24,8 +24,12 @@ void Output::line(const std::string& text) {
   std::fflush(stdout);
 }
 
-void Output::resumed(std::int64_t step, const std::string& certificate) {
-  if (json_) return;
+void Output::resumed(std::int64_t step, const std::string& certificate,
+                     const std::vector<std::string>& skipped) {
+  if (json_) {
+    for (const std::string& reason : skipped) fmt::print(stderr, "warning: skipped {}\n", reason);
+    return;
+  }
   line(fmt::format("resumed from step {}", step));
   fmt::print("{}", certificate);
   std::fflush(stdout);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "ckp/save.h"
 
@@ -21,8 +22,10 @@ struct EpochResult {
 class Output {
  public:
   explicit Output(bool json) : json_(json) {}
-  // "resumed from step K", 0 for a fresh start, and `certificate`. Not in JSON.
-  void resumed(std::int64_t step, const std::string& certificate);
+  // "resumed from step K", 0 for a fresh start, and `certificate`. In JSON only what was skipped,
+  // on the standard error stream.
+  void resumed(std::int64_t step, const std::string& certificate,
+               const std::vector<std::string>& skipped);
   // Not in JSON.
   void saved(const ckp::SaveReport& report);
   // In both.

@@ -98,7 +98,7 @@ EpochResult resume(ckt::TrainingLoop& loop, const Options& options, Experiment& 
                   {options.resume_from, options.keep_constructed});
   std::ostringstream certificate;
   certificate << report;
-  output.resumed(report.from ? report.from->step : 0, certificate.str());
+  output.resumed(report.from ? report.from->step : 0, certificate.str(), report.skipped);
   return report.from ? result_of(*report.from, experiment) : EpochResult{};
 }
 
@@ -136,7 +136,7 @@ int train(Options options, Output& output) {
   Experiment experiment(options);
   if (known) {
     if (auto result = finished_result(store, *known, options, experiment)) {
-      output.resumed(result->step, "");
+      output.resumed(result->step, "", {});
       output.final(*result);
       return 0;
     }
