@@ -26,7 +26,7 @@ using test::Answers;
 using test::FileBytes;
 using test::SampleStore;
 
-enum Outcome { right, reported, lied };
+enum Verdict { right, reported, lied };
 
 class IndexFlips : public testing::Test {
  protected:

@@ -9,16 +9,13 @@
 #include <vector>
 
 #include "ckp/store.h"
+#include "support/sanitizer.h"
 
 namespace ckp::test {
 
-// Exhaustive loops go on by this much: sanitized builds are ten times slower, and there to find
-// memory errors, of which the neighbours of a bit show the same.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t stride = 11;
-#else
-constexpr std::uint64_t stride = 1;
-#endif
+// Exhaustive loops go on by this much: sanitized builds are slow, and there to find memory errors,
+// of which the neighbours of a bit show the same.
+constexpr std::uint64_t stride = sanitized ? 11 : 1;
 
 // A checkpoint as it was saved.
 struct SavedCheckpoint {

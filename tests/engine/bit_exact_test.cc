@@ -15,13 +15,14 @@ namespace {
 
 using test::view_of;
 
-constexpr std::array dtypes{DType::boolean,         DType::uint8,           DType::int8,
-                            DType::int16,           DType::int32,           DType::int64,
-                            DType::uint16,          DType::uint32,          DType::uint64,
-                            DType::float16,         DType::bfloat16,        DType::float32,
-                            DType::float64,         DType::complex32,       DType::complex64,
-                            DType::complex128,      DType::float8_e4m3fn,   DType::float8_e5m2,
-                            DType::float8_e4m3fnuz, DType::float8_e5m2fnuz, DType::float8_e8m0fnu};
+constexpr std::array all_dtypes{
+    DType::boolean,         DType::uint8,           DType::int8,
+    DType::int16,           DType::int32,           DType::int64,
+    DType::uint16,          DType::uint32,          DType::uint64,
+    DType::float16,         DType::bfloat16,        DType::float32,
+    DType::float64,         DType::complex32,       DType::complex64,
+    DType::complex128,      DType::float8_e4m3fn,   DType::float8_e5m2,
+    DType::float8_e4m3fnuz, DType::float8_e5m2fnuz, DType::float8_e8m0fnu};
 
 // Through a file and back, with both kinds of compression; by read() and by load().
 void expect_round_trip(const StateDict& state, std::uint32_t chunk_size = 1 << 20) {
@@ -92,10 +93,10 @@ TEST(BitExact, SpecialFloats) {
 
 TEST(BitExact, EveryDtypeInOddSizes) {
   std::vector<std::vector<std::byte>> memory;
-  memory.reserve(dtypes.size() * 8);
+  memory.reserve(all_dtypes.size() * 8);
   StateDict state;
   std::uint64_t seed = test::seed(11);
-  for (const DType dtype : dtypes) {
+  for (const DType dtype : all_dtypes) {
     for (const std::int64_t count : {0, 1, 2, 3, 7, 255, 4097, 33'333}) {
       memory.push_back(
           test::random_bytes(static_cast<std::size_t>(count) * size_of(dtype), ++seed));
@@ -124,7 +125,8 @@ TEST(BitExact, FlagsAndShards) {
   EXPECT_EQ(entry.global_offset, view.global_offset);
 }
 
-// Views of few storages: overlaps, gaps, repeats, transposes, several dtypes over the same bytes.
+// Views of few storages: overlaps, gaps, repeats, transposes, several all_dtypes over the same
+// bytes.
 TEST(BitExact, RandomViewsOfSharedStorages) {
   std::mt19937_64 random(test::seed(1111));
   for (int round = 0; round < 60; ++round) {
@@ -133,7 +135,7 @@ TEST(BitExact, RandomViewsOfSharedStorages) {
     StateDict state;
     for (int i = 0; i < 25; ++i) {
       const auto& storage = memory[random() % memory.size()];
-      const DType dtype = dtypes[random() % dtypes.size()];
+      const DType dtype = all_dtypes[random() % all_dtypes.size()];
       std::vector<std::int64_t> shape(random() % 4), strides(shape.size());
       for (std::size_t d = 0; d < shape.size(); ++d) {
         shape[d] = static_cast<std::int64_t>(random() % 12 + (random() % 16 != 0));

@@ -5,6 +5,7 @@
 #include "load/open_pack.h"
 #include "save/state_writer.h"
 #include "support/expect_error.h"
+#include "support/sanitizer.h"
 #include "support/temporary_directory.h"
 
 namespace ckp {
@@ -262,9 +263,7 @@ TEST_F(TwoPacksTest, ReadsAcrossPacks) {
 
 // One stored element, repeated 2^44 times by a stride of 0.
 TEST_F(CheckpointTest, ATinyFileThatClaimsMoreThanAnyMemoryIsRefusedAsAnError) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer ends a process whose operator new fails";
-#endif
+  if (test::sanitized) GTEST_SKIP() << "a sanitizer ends a process whose operator new fails";
   const float one = 1;
   TensorView huge = contiguous_view(DType::float32, {1}, &one);
   huge.shape = {std::int64_t{1} << 44};

@@ -63,7 +63,7 @@ std::vector<std::string> names_of(const std::string& file) {
 }
 
 template <class T>
-std::string bytes_of(const std::vector<T>& values) {
+std::string raw_bytes(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
@@ -222,7 +222,7 @@ TEST_F(Convert, ATrainingCheckpointExportsItsModel) {
   const Checkpoint checkpoint = save(training.state, training.options);
   const std::string file = export_of(checkpoint);
   EXPECT_EQ(names_of(file), std::vector<std::string>{"fc.weight"});
-  EXPECT_EQ(data_of(file, "fc.weight"), bytes_of(training.weight));
+  EXPECT_EQ(data_of(file, "fc.weight"), raw_bytes(training.weight));
   EXPECT_EQ(report_.tensors, 1u);
   EXPECT_EQ(report_.left_out, (std::vector<std::string>{"ema", "generator", "optimizer"}));
   const std::map<std::string, std::string> expected{{"format", "pt"},
@@ -242,7 +242,7 @@ TEST_F(Convert, PartsAreChosenByName) {
   const Checkpoint checkpoint = save(training.state, training.options);
   const std::string ema = export_of(checkpoint, {.parts = {"ema"}});
   EXPECT_EQ(names_of(ema), std::vector<std::string>{"fc.weight"});
-  EXPECT_EQ(data_of(ema, "fc.weight"), bytes_of(training.average));
+  EXPECT_EQ(data_of(ema, "fc.weight"), raw_bytes(training.average));
   EXPECT_EQ(report_.left_out, (std::vector<std::string>{"generator", "model", "optimizer"}));
   const std::string two = export_of(checkpoint, {.parts = {"model", "ema"}});
   EXPECT_EQ(names_of(two), (std::vector<std::string>{"ema/fc.weight", "model/fc.weight"}));
@@ -292,10 +292,10 @@ TEST_F(Convert, SharedAndStridedTensorsBecomeRowMajorCopies) {
   add("model/expanded", {2, 2}, {0, 1}, 6);
   const std::string file = export_of(save(state));
   using Ints = std::vector<std::int32_t>;
-  EXPECT_EQ(data_of(file, "matrix"), bytes_of(Ints{0, 1, 2, 3, 4, 5}));
-  EXPECT_EQ(data_of(file, "transposed"), bytes_of(Ints{0, 3, 1, 4, 2, 5}));
-  EXPECT_EQ(data_of(file, "tail"), bytes_of(Ints{5, 7}));
-  EXPECT_EQ(data_of(file, "expanded"), bytes_of(Ints{6, 7, 6, 7}));
+  EXPECT_EQ(data_of(file, "matrix"), raw_bytes(Ints{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(data_of(file, "transposed"), raw_bytes(Ints{0, 3, 1, 4, 2, 5}));
+  EXPECT_EQ(data_of(file, "tail"), raw_bytes(Ints{5, 7}));
+  EXPECT_EQ(data_of(file, "expanded"), raw_bytes(Ints{6, 7, 6, 7}));
 }
 
 TEST_F(Convert, ConjugatesAndNegativesAreWrittenOut) {
@@ -308,8 +308,8 @@ TEST_F(Convert, ConjugatesAndNegativesAreWrittenOut) {
   state.add("model/conjugate", conjugate);
   state.add("model/negative", negative);
   const std::string file = export_of(save(state));
-  EXPECT_EQ(data_of(file, "conjugate"), bytes_of(std::vector<float>{1, -2, -3, -4}));
-  EXPECT_EQ(data_of(file, "negative"), bytes_of(std::vector<float>{-1, -2, 3, -4}));
+  EXPECT_EQ(data_of(file, "conjugate"), raw_bytes(std::vector<float>{1, -2, -3, -4}));
+  EXPECT_EQ(data_of(file, "negative"), raw_bytes(std::vector<float>{-1, -2, 3, -4}));
 }
 
 TEST_F(Convert, WhatSafetensorsCannotHold) {

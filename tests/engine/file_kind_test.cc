@@ -10,7 +10,7 @@
 namespace ckp {
 namespace {
 
-class Kind : public testing::Test {
+class FileKindTest : public testing::Test {
  protected:
   FileKind kind_of(std::string_view bytes) {
     std::ofstream(dir_ / "file", std::ios::binary) << bytes;
@@ -19,7 +19,7 @@ class Kind : public testing::Test {
   test::TemporaryDirectory dir_;
 };
 
-TEST_F(Kind, APackByItsMagic) {
+TEST_F(FileKindTest, APackByItsMagic) {
   const float data = 1;
   StateDict state;
   state.add("model/w", contiguous_view(DType::float32, {}, &data));
@@ -27,14 +27,14 @@ TEST_F(Kind, APackByItsMagic) {
   EXPECT_EQ(detect_kind(dir_ / "w.ckp", *posix_file_system()), FileKind::ckp);
 }
 
-TEST_F(Kind, APackThatWasCopiedAsTextIsStillAPack) {
+TEST_F(FileKindTest, APackThatWasCopiedAsTextIsStillAPack) {
   EXPECT_EQ(kind_of("\x89"
                     "CKP\n\x1a\n"),
             FileKind::ckp);
   EXPECT_EQ(kind_of("\tCKP\r\n\x1a\n"), FileKind::ckp);
 }
 
-TEST_F(Kind, SafetensorsByLengthAndBrace) {
+TEST_F(FileKindTest, SafetensorsByLengthAndBrace) {
   EXPECT_EQ(kind_of(std::string("\x02\0\0\0\0\0\0\0{}", 10)), FileKind::safetensors);
   // A header that is too large is still a safetensors file, and reading says what is wrong.
   EXPECT_EQ(kind_of(std::string("\xff\xff\xff\xff\x01\0\0\0{\"", 10)), FileKind::safetensors);
@@ -42,7 +42,7 @@ TEST_F(Kind, SafetensorsByLengthAndBrace) {
   EXPECT_EQ(kind_of(std::string("\x02\0\0\0\0\0\0\0[]", 10)), FileKind::unknown);
 }
 
-TEST_F(Kind, PyTorchByZipOrPickle) {
+TEST_F(FileKindTest, PyTorchByZipOrPickle) {
   EXPECT_EQ(kind_of(std::string("PK\x03\x04\0\0\x08\x08\0\0", 10)), FileKind::pytorch);
   EXPECT_EQ(kind_of("\x80\x02\x8a\nl\xfc\x9c"), FileKind::pytorch);
   EXPECT_EQ(kind_of("\x80\x05"), FileKind::pytorch);
@@ -50,7 +50,7 @@ TEST_F(Kind, PyTorchByZipOrPickle) {
   EXPECT_EQ(kind_of("PK\x05\x06"), FileKind::unknown);
 }
 
-TEST_F(Kind, AnythingElseIsUnknown) {
+TEST_F(FileKindTest, AnythingElseIsUnknown) {
   EXPECT_EQ(kind_of(""), FileKind::unknown);
   EXPECT_EQ(kind_of("\x89"), FileKind::unknown);
   EXPECT_EQ(kind_of("hello, world"), FileKind::unknown);

@@ -11,11 +11,12 @@
 #include "engine/index_samples.h"
 #include "index/tables.h"
 #include "support/child_process.h"
+#include "support/sanitizer.h"
 
 namespace ckp {
 namespace {
 
-using test::IndexPlace;
+using test::IndexFiles;
 
 // Lets this process have so many bytes of address space more, and no others.
 void limit_address_space(std::uint64_t more) {
@@ -43,16 +44,12 @@ std::uint64_t count_rows(const Tables& tables) {
   return count;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool can_limit_address_space = false;  // sanitizers need terabytes of it
-#else
-constexpr bool can_limit_address_space = true;
-#endif
+constexpr bool can_limit_address_space = !test::sanitized;  // sanitizers need terabytes of it
 constexpr std::uint64_t little = std::uint64_t{100} << 20, plenty = std::uint64_t{2} << 30;
 
 TEST(IndexMap, GrowsWhenItIsFullAndWhenAnotherProcessHasGrownTheFile) {
   if (!can_limit_address_space) GTEST_SKIP();
-  IndexPlace place;
+  IndexFiles place;
   test::Gate opened, filled;
   test::ChildProcess reader([&] {
     limit_address_space(little);
@@ -78,7 +75,7 @@ TEST(IndexMap, GrowsWhenItIsFullAndWhenAnotherProcessHasGrownTheFile) {
 
 TEST(IndexMap, SaysWhatToRaiseWhenTheAddressSpaceIsTooSmall) {
   if (!can_limit_address_space) GTEST_SKIP();
-  IndexPlace place;
+  IndexFiles place;
   test::ChildProcess child([&] {
     limit_address_space(little);
     const auto tables = Tables::open(*place.fs, place.index(), place.lock());

@@ -11,7 +11,7 @@
 namespace ckp {
 namespace {
 
-using test::IndexPlace;
+using test::IndexFiles;
 
 // Each update rewrites one run with a number, and one checkpoint and chunk per number: whoever
 // reads in one transaction must see the same number everywhere.
@@ -50,7 +50,7 @@ int count_wrong(const Index& index, std::uint64_t who, std::int64_t& last) {
 }
 
 TEST(IndexProcesses, OneProcessMayOpenAnIndexTwice) {
-  IndexPlace place;
+  IndexFiles place;
   const auto a = place.open();
   const auto b = place.open();
   std::atomic<bool> done = false;
@@ -80,7 +80,7 @@ TEST(IndexProcesses, OneProcessMayOpenAnIndexTwice) {
 }
 
 // Writes until somebody kills it.
-int write_for_ever(const IndexPlace& place, std::uint64_t who, const test::Gate& going) {
+int write_for_ever(const IndexFiles& place, std::uint64_t who, const test::Gate& going) {
   const auto index = place.open();
   const auto run = index->run(test::numbered_uuid(who));
   std::int64_t number = run ? run->parameters.at("number").as_int() : 0;
@@ -90,7 +90,7 @@ int write_for_ever(const IndexPlace& place, std::uint64_t who, const test::Gate&
   }
 }
 
-int read_until(const IndexPlace& place, std::uint64_t writers, const test::Gate& stop) {
+int read_until(const IndexFiles& place, std::uint64_t writers, const test::Gate& stop) {
   const auto index = place.open();
   std::map<std::uint64_t, std::int64_t> last;
   int wrong = 0;
@@ -111,7 +111,7 @@ int read_until(const IndexPlace& place, std::uint64_t writers, const test::Gate&
 
 TEST(IndexProcesses, WritersAreKilledWhileOthersWriteAndRead) {
   std::mt19937_64 random(test::seed(20266));
-  IndexPlace place;
+  IndexFiles place;
   place.open();
   test::Gate stop, going_steady, going_killed;
   test::ChildProcess first_reader([&] { return read_until(place, 2, stop); });
@@ -140,7 +140,7 @@ TEST(IndexProcesses, WritersAreKilledWhileOthersWriteAndRead) {
 }
 
 TEST(IndexProcesses, ManyMayBeTheFirstToOpenIt) {
-  IndexPlace place;
+  IndexFiles place;
   std::vector<std::unique_ptr<test::ChildProcess>> children;
   for (std::uint64_t who = 1; who <= 6; ++who) {
     children.push_back(std::make_unique<test::ChildProcess>([&place, who] {

@@ -56,7 +56,7 @@ inline ChunkRow sample_chunk(std::uint64_t content, std::uint64_t pack, std::uin
 }
 
 // An index in a temporary directory.
-struct IndexPlace {
+struct IndexFiles {
   TemporaryDirectory directory;
   std::shared_ptr<FileSystem> fs = posix_file_system();
   Uuid store = numbered_uuid(999'999);

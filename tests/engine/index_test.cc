@@ -10,15 +10,15 @@
 namespace ckp {
 namespace {
 
+using test::IndexFiles;
 using test::IndexModel;
-using test::IndexPlace;
 using test::numbered_uuid;
 using test::sample_checkpoint;
 using test::sample_chunk;
 using test::sample_run;
 
 TEST(Index, AnswersWhatWasPut) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const RunRecord run = sample_run(1, "cnn");
   const CheckpointRecord second = sample_checkpoint(run, 11, 300);
@@ -40,7 +40,7 @@ TEST(Index, AnswersWhatWasPut) {
 }
 
 TEST(Index, IsStillThereAfterOpeningAgain) {
-  IndexPlace place;
+  IndexFiles place;
   const RunRecord run = sample_run(1, "cnn");
   place.open()->update([&](IndexUpdate& update) { update.put_run(run); });
   const auto index = place.open();
@@ -49,7 +49,7 @@ TEST(Index, IsStillThereAfterOpeningAgain) {
 }
 
 TEST(Index, AChangedNameMovesItsEntry) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   RunRecord run = sample_run(1, "old");
   index->update([&](IndexUpdate& update) { update.put_run(run); });
@@ -62,7 +62,7 @@ TEST(Index, AChangedNameMovesItsEntry) {
 
 // Two runs can get one name when directories are copied by hand; neither may hide for ever.
 TEST(Index, OfTwoRunsWithOneNameTheOtherStaysWhenOneGoes) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const RunRecord a = sample_run(1, "twin"), b = sample_run(2, "twin");
   index->update([&](IndexUpdate& update) {
@@ -76,7 +76,7 @@ TEST(Index, OfTwoRunsWithOneNameTheOtherStaysWhenOneGoes) {
 }
 
 TEST(Index, ErasingARunErasesItsCheckpointsOnly) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const RunRecord a = sample_run(1, "a"), b = sample_run(2, "b");
   index->update([&](IndexUpdate& update) {
@@ -98,7 +98,7 @@ TEST(Index, ErasingARunErasesItsCheckpointsOnly) {
 }
 
 TEST(Index, ACheckpointThatMovedStandsOnce) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const RunRecord run = sample_run(1, "cnn");
   CheckpointRecord one = sample_checkpoint(run, 11, 5);
@@ -114,7 +114,7 @@ TEST(Index, ACheckpointThatMovedStandsOnce) {
 }
 
 TEST(Index, FindsCheckpointsByTheBeginningOfTheirId) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const RunRecord run = sample_run(1, "cnn");
   CheckpointRecord a = sample_checkpoint(run, 1, 1), b = a, c = a;
@@ -136,7 +136,7 @@ TEST(Index, FindsCheckpointsByTheBeginningOfTheirId) {
 }
 
 TEST(Index, FindsAllPlacesOfAChunkUpToTheLimit) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   index->update([&](IndexUpdate& update) {
     update.put_chunks(std::vector{sample_chunk(7, 1, 0), sample_chunk(7, 1, 5),
@@ -157,7 +157,7 @@ TEST(Index, FindsAllPlacesOfAChunkUpToTheLimit) {
 }
 
 TEST(Index, NothingOfAFailedUpdateIsVisible) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const auto before = index->dump();
   struct Stop {};
@@ -172,14 +172,14 @@ TEST(Index, NothingOfAFailedUpdateIsVisible) {
 }
 
 TEST(Index, RefusesTheIndexOfAnotherStore) {
-  IndexPlace place;
+  IndexFiles place;
   place.open();
   place.store = numbered_uuid(1);
   test::expect_error(ErrorCode::corrupt, "expected " + place.store.hex(), [&] { place.open(); });
 }
 
 TEST(Index, RefusesANameThatNoKeyCanHold) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   test::expect_error(ErrorCode::invalid_argument, "401 bytes", [&] {
     index->update(
@@ -188,7 +188,7 @@ TEST(Index, RefusesANameThatNoKeyCanHold) {
 }
 
 TEST(Index, TheStampChangesWithEachUpdateAndNotWithReading) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   const auto before = index->stamp();
   (void)index->runs();
@@ -204,7 +204,7 @@ TEST(Index, TheStampChangesWithEachUpdateAndNotWithReading) {
 }
 
 TEST(Index, NoticesThatItsFileWasReplaced) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   EXPECT_TRUE(index->is_current());
   std::filesystem::rename(place.index(), place.directory / "old");
@@ -217,7 +217,7 @@ TEST(Index, NoticesThatItsFileWasReplaced) {
 }
 
 TEST(Index, OrderOfChangesDoesNotShow) {
-  IndexPlace grown, rebuilt;
+  IndexFiles grown, rebuilt;
   const RunRecord a = sample_run(1, "a"), b = sample_run(2, "b");
   const auto first = grown.open();
   first->update([&](IndexUpdate& update) {
@@ -241,7 +241,7 @@ TEST(Index, OrderOfChangesDoesNotShow) {
 
 TEST(Index, RandomChangesGiveWhatANaiveModelGives) {
   std::mt19937_64 random(test::seed(20261));
-  IndexPlace place;
+  IndexFiles place;
   auto index = place.open();
   IndexModel model;
   for (int round = 0; round < 40; ++round) {
@@ -300,7 +300,7 @@ TEST(Index, RandomChangesGiveWhatANaiveModelGives) {
 // written: the file must be as long as it says nevertheless.
 TEST(Index, LargeRecordsComeAndGoInOneUpdate) {
   std::mt19937_64 random(test::seed(20262));
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   for (int round = 0; round < 30; ++round) {
     index->update([&](IndexUpdate& update) {
@@ -318,7 +318,7 @@ TEST(Index, LargeRecordsComeAndGoInOneUpdate) {
 }
 
 TEST(Index, IsUnusableAfterFork) {
-  IndexPlace place;
+  IndexFiles place;
   const auto index = place.open();
   auto inherited = place.open();
   test::ChildProcess child([&] {

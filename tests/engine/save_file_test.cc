@@ -19,12 +19,12 @@ using test::expect_holds;
 using test::view_of;
 
 // A few kinds of tensors and values in some kilobytes.
-struct SmallState {
+struct SavedState {
   std::vector<std::byte> weight = test::random_bytes(3000, 1);
   std::vector<std::byte> moments = std::vector<std::byte>(2048);
   std::vector<std::byte> steps = test::random_bytes(8, 3);
   StateDict state;
-  SmallState() {
+  SavedState() {
     for (std::size_t i = 3; i < moments.size(); i += 4) moments[i] = std::byte{0x3d};
     state.add("model/fc1.weight", view_of(weight, DType::float32, {25, 30}, {30, 1}));
     state.add("model/fc1.weight_t", view_of(weight, DType::float32, {30, 25}, {1, 30}));
@@ -38,7 +38,7 @@ struct SmallState {
 
 TEST(SaveFile, WhatGoesInComesOut) {
   const test::TemporaryDirectory directory;
-  const SmallState small;
+  const SavedState small;
   SaveOptions options;
   options.epoch = 12;
   options.step = 3400;
@@ -86,7 +86,7 @@ TEST(SaveFile, SaysWhetherItIsNonfinite) {
 
 TEST(SaveFile, ReplacesAnOlderFile) {
   const test::TemporaryDirectory directory;
-  const SmallState small;
+  const SavedState small;
   save_file(directory / "a.ckp", StateDict());
   const auto first = open_file(directory / "a.ckp");
   save_file(directory / "a.ckp", small.state);
@@ -97,7 +97,7 @@ TEST(SaveFile, ReplacesAnOlderFile) {
 
 TEST(SaveFile, EveryFlippedByteIsFoundOrHarmless) {
   const test::TemporaryDirectory directory;
-  const SmallState small;
+  const SavedState small;
   save_file(directory / "a.ckp", small.state);
   auto bytes = test::read_bytes(directory / "a.ckp");
   std::fstream file(directory / "a.ckp", std::ios::binary | std::ios::in | std::ios::out);
@@ -124,7 +124,7 @@ TEST(SaveFile, EveryFlippedByteIsFoundOrHarmless) {
 
 TEST(SaveFile, EveryTruncationIsFound) {
   const test::TemporaryDirectory directory;
-  const SmallState small;
+  const SavedState small;
   save_file(directory / "a.ckp", small.state);
   const std::size_t size = test::read_bytes(directory / "a.ckp").size();
   for (std::size_t length = size; length-- > 0;) {
@@ -146,7 +146,7 @@ TEST(SaveFile, NoFileIsNotFound) {
 TEST(SaveFile, AFailureLeavesTheOldFile) {
   for (const bool forever : {false, true}) {
     const test::TemporaryDirectory directory;
-    const SmallState old_state, new_state;
+    const SavedState old_state, new_state;
     const auto path = directory / "a.ckp";
     StateDict changed = new_state.state;
     changed.set("progress/epoch", 4);

@@ -14,11 +14,11 @@ namespace {
 
 using test::expect_error;
 
-const std::vector<std::byte> storage(96);
+const std::vector<std::byte> some_bytes(96);
 
 TensorView floats(std::vector<std::int64_t> shape, std::vector<std::int64_t> strides,
                   std::int64_t offset = 0) {
-  return test::view_of(storage, DType::float32, std::move(shape), std::move(strides), offset);
+  return test::view_of(some_bytes, DType::float32, std::move(shape), std::move(strides), offset);
 }
 
 void expect_refused(std::string_view message, const TensorView& view) {
@@ -35,10 +35,10 @@ TEST(StateDict, ContiguousStrides) {
 }
 
 TEST(StateDict, ContiguousViewHasItsSize) {
-  const TensorView view = contiguous_view(DType::complex128, {2, 3}, storage.data());
+  const TensorView view = contiguous_view(DType::complex128, {2, 3}, some_bytes.data());
   EXPECT_EQ(view.storage_size, 96u);
   EXPECT_EQ(view.strides, (std::vector<std::int64_t>{3, 1}));
-  EXPECT_EQ(contiguous_view(DType::float32, {}, storage.data()).storage_size, 4u);
+  EXPECT_EQ(contiguous_view(DType::float32, {}, some_bytes.data()).storage_size, 4u);
   EXPECT_EQ(contiguous_view(DType::float32, {3, 0}, nullptr).storage_size, 0u);
   expect_error(ErrorCode::invalid_argument, "shape [4611686018427387904, 4]", [] {
     contiguous_view(DType::float32, {std::int64_t{1} << 62, 4}, nullptr);

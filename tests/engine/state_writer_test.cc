@@ -98,7 +98,7 @@ TEST(StateWriter, TheSameBytesWhateverTheNumberOfThreads) {
 
 TEST(StateWriter, EqualChunksOfAStateAreStoredOnce) {
   auto memory = test::random_bytes(8 * 4096, 1);
-  for (const std::size_t at : {2, 5}) {
+  for (const std::size_t at : {2u, 5u}) {
     std::copy_n(memory.begin(), 4096, memory.begin() + static_cast<std::ptrdiff_t>(at * 4096));
   }
   EncodeOptions options;

@@ -23,7 +23,7 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-const std::string ckptool = std::string(CKP_BIN_DIR) + "/ckptool";
+const std::string ckptool_path = std::string(CKP_BIN_DIR) + "/ckptool";
 
 class LimitsTest : public testing::Test {
  protected:
@@ -84,9 +84,9 @@ TEST_F(LimitsTest, ASaveUnderAFileSizeLimit) {
 TEST_F(LimitsTest, CkptoolUnderAFileSizeLimit) {
   const std::string store = (directory_ / "store").string();
   const std::vector<std::vector<std::string>> commands = {
-      {ckptool, "import", store, in().string(), "--run", "imported"},
-      {ckptool, "prune", store, "--keep-last", "1"},
-      {ckptool, "rebuild-index", store},
+      {ckptool_path, "import", store, in().string(), "--run", "imported"},
+      {ckptool_path, "prune", store, "--keep-last", "1"},
+      {ckptool_path, "rebuild-index", store},
   };
   for (const auto& command : commands) {
     bool succeeded = false;
@@ -118,11 +118,12 @@ class FullDiskTest : public LimitsTest, public testing::WithParamInterface<std::
   }
   static int work(const std::string& name, const std::string& store, const std::string& file) {
     if (name == "import") {
-      return test::run_program({ckptool, "import", store, file, "--run", "imported"}).status;
+      return test::run_program({ckptool_path, "import", store, file, "--run", "imported"}).status;
     }
-    if (name == "rebuild_index") return test::run_program({ckptool, "rebuild-index", store}).status;
+    if (name == "rebuild_index")
+      return test::run_program({ckptool_path, "rebuild-index", store}).status;
     if (name == "prune") {
-      return test::run_program({ckptool, "prune", store, "--keep-last", "1"}).status;
+      return test::run_program({ckptool_path, "prune", store, "--keep-last", "1"}).status;
     }
     Store opened = Store::open(store);
     ckp::Run run = opened.resume_run("a");

@@ -138,7 +138,8 @@ class SyscallFaults : public testing::TestWithParam<Command> {
       }
     }
     for (auto& [name, numbers] : found) {
-      std::erase_if(numbers, [&](int number) { return number < first[name]; });
+      const int own = first[name];
+      std::erase_if(numbers, [own](int number) { return number < own; });
       numbers = some_of(numbers);
     }
     return found;

@@ -14,7 +14,7 @@ namespace {
 
 using test::Bytes;
 
-constexpr std::array<std::size_t, 4> scalar_sizes{1, 2, 4, 8};
+constexpr std::array<std::size_t, 4> scalar_widths{1, 2, 4, 8};
 
 void expect_back(const Bytes& raw, std::size_t scalar_size) {
   const Encoded encoded = encode(raw, scalar_size, Compression::balanced);
@@ -47,7 +47,7 @@ Bytes random_patterns(std::mt19937_64& random, std::size_t count, std::uint32_t 
 TEST(Bits, EveryPatternOf16Bits) {
   Bytes raw(2 * 65536);
   for (std::uint32_t i = 0; i < 65536; ++i) std::memcpy(raw.data() + 2 * i, &i, 2);
-  for (const std::size_t scalar_size : scalar_sizes) expect_back(raw, scalar_size);
+  for (const std::size_t scalar_size : scalar_widths) expect_back(raw, scalar_size);
   test::figure("P11 16-bit patterns", "65536 patterns x 4 scalar sizes, 0 changed");
 }
 
@@ -56,7 +56,7 @@ TEST(Bits, RandomPatternsOf32Bits) {
   constexpr std::size_t per_chunk = 1u << 18;
   const std::uint64_t chunks = test::effort(40);
   for (std::uint32_t i = 0; i < chunks; ++i) {
-    expect_back(random_patterns(random, per_chunk, i), scalar_sizes[(i / 4 + 2) % 4]);
+    expect_back(random_patterns(random, per_chunk, i), scalar_widths[(i / 4 + 2) % 4]);
     ASSERT_FALSE(HasFailure()) << "chunk " << i;
   }
   test::figure("P11 random patterns", std::to_string(chunks * per_chunk) + " patterns, 0 changed");

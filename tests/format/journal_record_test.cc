@@ -17,7 +17,7 @@ using test::expect_error;
 
 using Bytes = std::vector<std::byte>;
 
-JournalHeader sample_header() {
+JournalHeader journal_header() {
   JournalHeader header;
   header.run = *Uuid::from_hex("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf");
   header.journal = *Uuid::from_hex("b0b1b2b3b4b5b6b7b8b9babbbcbdbebf");
@@ -44,9 +44,10 @@ struct Journal {
 };
 
 Journal sample_journal(std::size_t count) {
-  Journal journal{.file = encode_journal_header(sample_header()), .offsets = {JournalHeader::size}};
+  Journal journal{.file = encode_journal_header(journal_header()),
+                  .offsets = {JournalHeader::size}};
   for (std::size_t i = 0; i < count; ++i) {
-    append(journal.file, sample_record(i), sample_header());
+    append(journal.file, sample_record(i), journal_header());
     journal.offsets.push_back(journal.file.size());
   }
   return journal;
@@ -82,7 +83,7 @@ void expect_one_gap(const JournalContents& contents, std::uint64_t offset, std::
 
 // The table of spec/store.md, "Journal record", byte by byte.
 TEST(JournalRecord, StandsWhereTheSpecificationSays) {
-  const JournalHeader in = sample_header();
+  const JournalHeader in = journal_header();
   const JournalRecord record{
       .kind = JournalKind::status, .sequence = 3, .commit = 9, .payload = "x"};
   Writer place;
@@ -114,15 +115,15 @@ TEST(JournalRecord, RoundTrips) {
   const JournalContents contents = decode_journal(journal.file);
   expect_records(contents, journal);
   EXPECT_TRUE(contents.gaps.empty());
-  EXPECT_EQ(contents.header.run, sample_header().run);
-  const JournalContents empty = decode_journal(encode_journal_header(sample_header()));
+  EXPECT_EQ(contents.header.run, journal_header().run);
+  const JournalContents empty = decode_journal(encode_journal_header(journal_header()));
   EXPECT_TRUE(empty.records.empty());
   EXPECT_TRUE(empty.gaps.empty());
 }
 
 TEST(JournalRecord, UnknownKindsAreKept) {
-  Bytes file = encode_journal_header(sample_header());
-  append(file, {.kind = static_cast<JournalKind>(999), .payload = 1}, sample_header());
+  Bytes file = encode_journal_header(journal_header());
+  append(file, {.kind = static_cast<JournalKind>(999), .payload = 1}, journal_header());
   const JournalContents contents = decode_journal(file);
   ASSERT_EQ(contents.records.size(), 1u);
   EXPECT_EQ(static_cast<std::uint16_t>(contents.records[0].record.kind), 999);
@@ -180,8 +181,8 @@ TEST(JournalRecord, EachKindOfDamageHasItsReason) {
 Bytes forged_record(std::uint32_t size, std::uint16_t kind, std::uint16_t reserved,
                     std::string_view payload, std::uint64_t offset) {
   Writer place;
-  place.uuid(sample_header().run);
-  place.uuid(sample_header().journal);
+  place.uuid(journal_header().run);
+  place.uuid(journal_header().journal);
   place.u64(offset);
   const auto sum = [&](const Bytes& fields, std::span<const std::byte> more) {
     DigestStream stream;
@@ -204,7 +205,7 @@ Bytes forged_record(std::uint32_t size, std::uint16_t kind, std::uint16_t reserv
 
 TEST(JournalRecord, FieldsBehindRightChecksumsAreCheckedToo) {
   const auto reason_of = [](const Bytes& record) {
-    Bytes file = encode_journal_header(sample_header());
+    Bytes file = encode_journal_header(journal_header());
     file.insert(file.end(), record.begin(), record.end());
     const JournalContents contents = decode_journal(file);
     return contents.gaps.empty() ? "" : contents.gaps[0].reason;
@@ -228,16 +229,16 @@ TEST(JournalRecord, FieldsBehindRightChecksumsAreCheckedToo) {
 
 // A short write that could not be cut back, and another appended where it left off (H10).
 TEST(JournalRecord, ATearInTheMiddleLosesNothingBehindIt) {
-  const Bytes torn = encode_journal_record(sample_record(1), sample_header(), 0);
+  const Bytes torn = encode_journal_record(sample_record(1), journal_header(), 0);
   for (std::size_t keep = 1; keep < torn.size(); ++keep) {
-    Bytes file = encode_journal_header(sample_header());
-    append(file, sample_record(0), sample_header());
+    Bytes file = encode_journal_header(journal_header());
+    append(file, sample_record(0), journal_header());
     const std::size_t tear = file.size();
-    const Bytes record = encode_journal_record(sample_record(1), sample_header(), tear);
+    const Bytes record = encode_journal_record(sample_record(1), journal_header(), tear);
     file.insert(file.end(), record.begin(), record.begin() + static_cast<std::ptrdiff_t>(keep));
     const std::size_t next = file.size();
-    append(file, sample_record(2), sample_header());
-    append(file, sample_record(3), sample_header());
+    append(file, sample_record(2), journal_header());
+    append(file, sample_record(3), journal_header());
     const JournalContents contents = decode_journal(file);
     ASSERT_EQ(contents.records.size(), 3u) << keep;
     EXPECT_EQ(contents.records[1].offset, next);
@@ -255,21 +256,21 @@ TEST(JournalRecord, RecordsOfOtherPlacesAreNotTaken) {
     EXPECT_TRUE(contents.records.empty());
     EXPECT_EQ(contents.gaps.size(), 1u);
   };
-  const Bytes record = encode_journal_record(sample_record(0), sample_header(), 128);
-  JournalHeader other_run = sample_header();
+  const Bytes record = encode_journal_record(sample_record(0), journal_header(), 128);
+  JournalHeader other_run = journal_header();
   other_run.run.bytes[0] ^= std::byte{1};
   expect_foreign(other_run, record);
-  JournalHeader other_journal = sample_header();
+  JournalHeader other_journal = journal_header();
   other_journal.journal.bytes[15] ^= std::byte{1};
   expect_foreign(other_journal, record);
-  expect_foreign(sample_header(), encode_journal_record(sample_record(0), sample_header(), 129));
+  expect_foreign(journal_header(), encode_journal_record(sample_record(0), journal_header(), 129));
 }
 
 TEST(JournalRecord, AJournalInsideARecordStaysAValue) {
   const Journal inner = sample_journal(3);
-  Bytes file = encode_journal_header(sample_header());
+  Bytes file = encode_journal_header(journal_header());
   append(file, {.kind = JournalKind::status, .sequence = 0, .payload = inner.file},
-         sample_header());
+         journal_header());
   EXPECT_EQ(decode_journal(file).records.size(), 1u);
   file[JournalHeader::size + 33] ^= std::byte{1};
   EXPECT_TRUE(decode_journal(file).records.empty());
@@ -289,7 +290,7 @@ TEST(JournalRecord, ZeroedStretchesAreGaps) {
 
 TEST(JournalRecord, OverlongAndUnencodablePayloadsAreNotWritten) {
   const auto encode = [](Value payload) {
-    encode_journal_record({.payload = std::move(payload)}, sample_header(), 128);
+    encode_journal_record({.payload = std::move(payload)}, journal_header(), 128);
   };
   encode(Value::Bytes(limits::journal_record_size - 5));
   expect_error(ErrorCode::invalid_argument,

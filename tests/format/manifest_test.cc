@@ -16,7 +16,7 @@ using test::Bytes;
 using test::error_of;
 using test::uuid_of;
 
-Manifest sample() {
+Manifest sample_manifest() {
   Manifest manifest;
   manifest.checkpoint["epoch"] = 3;
   manifest.checkpoint["metrics"] = Value::Map{{"val/loss", 0.25}};
@@ -46,14 +46,14 @@ Manifest sample() {
 }
 
 TEST(Manifest, RoundTrips) {
-  const Manifest manifest = sample();
+  const Manifest manifest = sample_manifest();
   EXPECT_EQ(decode_manifest(encode_manifest(manifest)), manifest);
   EXPECT_EQ(decode_manifest(encode_manifest({})), Manifest{});
   EXPECT_EQ(encode_manifest(manifest), encode_manifest(decode_manifest(encode_manifest(manifest))));
 }
 
 TEST(Manifest, FindsByName) {
-  const Manifest manifest = sample();
+  const Manifest manifest = sample_manifest();
   ASSERT_NE(manifest.find("model/scalar"), nullptr);
   EXPECT_EQ(manifest.find("model/scalar")->dtype, DType::float64);
   EXPECT_EQ(manifest.find("model/scala"), nullptr);
@@ -141,7 +141,7 @@ const std::vector<Rule>& rules() {
 
 TEST(Manifest, EveryRuleIsKeptWhenWriting) {
   for (const Rule& rule : rules()) {
-    Manifest manifest = sample();
+    Manifest manifest = sample_manifest();
     rule.break_it(manifest);
     EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_manifest(manifest); }),
                     rule.message);
@@ -171,10 +171,10 @@ TEST(Manifest, UnknownSectionsAreSkippedUnlessRequired) {
     more.u32(0);
     more.u64(5);
     more.text("hello");
-    Bytes raw = encode_manifest(sample());
+    Bytes raw = encode_manifest(sample_manifest());
     const std::size_t at = raw.size();
     raw.insert(raw.end(), more.buffer().begin(), more.buffer().end());
-    EXPECT_EQ(decode_manifest(raw), sample());
+    EXPECT_EQ(decode_manifest(raw), sample_manifest());
     raw[at + 2] = std::byte{1};
     const auto message = error_of(ErrorCode::newer_format, [&] { decode_manifest(raw); });
     EXPECT_CONTAINS(message, "section " + std::to_string(number) + " is required");
@@ -182,7 +182,7 @@ TEST(Manifest, UnknownSectionsAreSkippedUnlessRequired) {
 }
 
 TEST(Manifest, MissingAndRepeatedSectionsAreNamed) {
-  const Bytes raw = encode_manifest(sample());
+  const Bytes raw = encode_manifest(sample_manifest());
   const std::size_t last = section_at(raw, 5);
   const Bytes four(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(last));
   EXPECT_CONTAINS(error_of(ErrorCode::corrupt, [&] { decode_manifest(four); }), "only 4 of 5");
@@ -193,7 +193,7 @@ TEST(Manifest, MissingAndRepeatedSectionsAreNamed) {
 }
 
 TEST(Manifest, CountsThatTheBytesCannotJustifyAreRefusedBeforeAllocation) {
-  const Bytes raw = encode_manifest(sample());
+  const Bytes raw = encode_manifest(sample_manifest());
   for (const unsigned section : {3u, 4u, 5u}) {
     const std::size_t counts = section_at(raw, section) + 16;
     const std::size_t fields = section == 5 ? 4 : 2;
@@ -208,7 +208,7 @@ TEST(Manifest, CountsThatTheBytesCannotJustifyAreRefusedBeforeAllocation) {
 }
 
 TEST(Manifest, ColumnsThatDoNotFitTogetherAreNamed) {
-  const Bytes raw = encode_manifest(sample());
+  const Bytes raw = encode_manifest(sample_manifest());
   const auto message = [&](std::size_t at, std::uint64_t value, std::size_t width) {
     const Bytes bad = replaced(raw, at, value, width);
     return error_of(ErrorCode::corrupt, [&] { decode_manifest(bad); });
@@ -231,7 +231,7 @@ TEST(Manifest, ColumnsThatDoNotFitTogetherAreNamed) {
 }
 
 TEST(Manifest, UnknownDtypesAndFlagsAreNewerWhenRead) {
-  const Bytes raw = encode_manifest(sample());
+  const Bytes raw = encode_manifest(sample_manifest());
   const std::size_t dtypes = section_at(raw, 5) + 16 + 16 + 16 + (10 + 11 + 12 + 12);
   EXPECT_CONTAINS(
       error_of(ErrorCode::newer_format, [&] { decode_manifest(replaced(raw, dtypes, 500, 2)); }),
@@ -242,7 +242,7 @@ TEST(Manifest, UnknownDtypesAndFlagsAreNewerWhenRead) {
 }
 
 TEST(Manifest, CutAtEveryLengthAndFlippedAnywhereIsAnErrorOrAManifest) {
-  const Bytes raw = encode_manifest(sample());
+  const Bytes raw = encode_manifest(sample_manifest());
   for (std::size_t size = 0; size < raw.size(); ++size) {
     const auto part = std::span(raw).first(size);
     EXPECT_THROW(decode_manifest(part), Error) << size;

@@ -11,7 +11,7 @@ using test::bytes_of;
 using test::error_of;
 using test::uuid_of;
 
-PackHeader sample() {
+PackHeader sample_pack_header() {
   return {.may_use = {0, 0, feature::external_references},
           .alignment_log2 = 12,
           .uuid = uuid_of(3),
@@ -23,23 +23,23 @@ std::string message_of(const Bytes& bytes, ErrorCode code = ErrorCode::corrupt) 
 }
 
 TEST(PackHeader, RoundTrips) {
-  const auto bytes = encode_pack_header(sample());
+  const auto bytes = encode_pack_header(sample_pack_header());
   ASSERT_EQ(bytes.size(), PackHeader::size);
   const auto decoded = decode_pack_header(bytes);
-  EXPECT_EQ(decoded.versions, sample().versions);
-  EXPECT_EQ(decoded.may_use, sample().may_use);
+  EXPECT_EQ(decoded.versions, sample_pack_header().versions);
+  EXPECT_EQ(decoded.may_use, sample_pack_header().may_use);
   EXPECT_EQ(decoded.alignment_log2, 12);
-  EXPECT_EQ(decoded.uuid, sample().uuid);
+  EXPECT_EQ(decoded.uuid, sample_pack_header().uuid);
   EXPECT_EQ(decoded.generation, 4u);
 }
 
 TEST(PackHeader, RefusesToWriteWhatItWouldNotRead) {
-  auto header = sample();
+  auto header = sample_pack_header();
   header.uuid = {};
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_pack_header(header); }),
                   "uuid");
   for (const int log2 : {0, 5, 13, 255}) {
-    header = sample();
+    header = sample_pack_header();
     header.alignment_log2 = static_cast<std::uint8_t>(log2);
     EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_pack_header(header); }),
                     "expected 6 to 12");
@@ -47,7 +47,7 @@ TEST(PackHeader, RefusesToWriteWhatItWouldNotRead) {
 }
 
 TEST(PackHeader, EveryFlippedBitIsFound) {
-  const auto good = encode_pack_header(sample());
+  const auto good = encode_pack_header(sample_pack_header());
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     auto bad = good;
     bad[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8));
@@ -68,7 +68,7 @@ TEST(PackHeader, OtherFilesAreRecognized) {
 }
 
 TEST(PackHeader, ConvertedLineEndingsAreRecognized) {
-  const auto good = encode_pack_header(sample());
+  const auto good = encode_pack_header(sample_pack_header());
   Bytes unix_to_dos;
   Bytes dos_to_unix;
   for (std::size_t i = 0; i < good.size(); ++i) {
@@ -87,7 +87,7 @@ TEST(PackHeader, ConvertedLineEndingsAreRecognized) {
 }
 
 TEST(PackHeader, ShortFilesAreNamed) {
-  const auto good = encode_pack_header(sample());
+  const auto good = encode_pack_header(sample_pack_header());
   for (std::size_t size = 8; size < good.size(); ++size) {
     const Bytes part(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size));
     EXPECT_CONTAINS(message_of(part), "its header alone has 128");
@@ -95,7 +95,7 @@ TEST(PackHeader, ShortFilesAreNamed) {
 }
 
 TEST(PackHeader, NewerVersionsSayWhichIsNeeded) {
-  auto header = sample();
+  auto header = sample_pack_header();
   header.versions = {9, 7};
   const auto message = message_of(encode_pack_header(header), ErrorCode::newer_format);
   EXPECT_CONTAINS(message, "needs format version 7");
@@ -105,7 +105,7 @@ TEST(PackHeader, NewerVersionsSayWhichIsNeeded) {
 }
 
 TEST(PackHeader, WhatMayOccurDoesNotDecide) {
-  auto header = sample();
+  auto header = sample_pack_header();
   header.may_use.refuse = ~std::uint64_t{0};
   EXPECT_EQ(decode_pack_header(encode_pack_header(header)).may_use.refuse, ~std::uint64_t{0});
 }

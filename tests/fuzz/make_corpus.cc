@@ -231,7 +231,7 @@ void add_index_rows(Files& files) {
 constexpr std::string_view lmdb_seeds = "index_file/";
 
 void add_index_file(Files& files) {
-  const test::IndexPlace place;
+  const test::IndexFiles place;
   {
     const auto index = place.open();
     for (std::uint64_t round = 0; round < 2; ++round) {

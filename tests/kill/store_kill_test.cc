@@ -99,7 +99,9 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
     }
     EXPECT_EQ(run->status, RunStatus::interrupted) << "nobody holds it";
     const auto live = store.checkpoints(run->id);
-    for (const auto& [commit, epoch] : acknowledged.saves) {
+    for (const auto& save : acknowledged.saves) {
+      const auto commit = save.first;
+      const auto epoch = save.second;
       const auto at = std::ranges::find(live, commit, &CheckpointRecord::commit);
       if (at != live.end()) {
         EXPECT_EQ(at->epoch, epoch);

@@ -31,8 +31,8 @@ struct OddOnes : torch::nn::Module {
 };
 
 // A training with some of everything. `content` decides the values.
-struct Training {
-  explicit Training(int content) : odd_ones(content) {
+struct MixedTraining {
+  explicit MixedTraining(int content) : odd_ones(content) {
     torch::manual_seed(static_cast<std::uint64_t>(content));
     for (int step = 0; step < content; ++step) {
       train(net, adamw, 10 * content + step, 1);
@@ -66,14 +66,14 @@ TEST(Exchange, WhatAnyVersionSavedIsRestoredBitForBit) {
   const char* shared = std::getenv("CKP_EXCHANGE");
   const std::filesystem::path exchange = shared == nullptr ? folder.path() : shared;
   std::filesystem::create_directories(exchange);
-  Training saved(3);
+  MixedTraining saved(3);
   save_file(exchange / ("libtorch-" TORCH_VERSION ".ckp"), saved.state());
 
   int files = 0;
   for (const auto& file : std::filesystem::directory_iterator(exchange)) {
     if (file.path().extension() != ".ckp") continue;
     ++files;
-    Training loaded(5);
+    MixedTraining loaded(5);
     RestoreReport report = load_file(file.path(), loaded.state());
     EXPECT_TRUE(report.missing.empty() && report.ignored.empty()) << file.path() << report;
     save_file(folder.path() / "again.tmp", loaded.state());

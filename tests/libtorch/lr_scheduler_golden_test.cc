@@ -34,14 +34,14 @@ std::vector<optim::OptimizerParamGroup> groups(
   return made;
 }
 
-std::unique_ptr<optim::Optimizer> make_sgd() {
+std::unique_ptr<optim::Optimizer> sgd_of_two_groups() {
   auto options = [](double lr) {
     return std::make_unique<optim::SGDOptions>(optim::SGDOptions(lr).momentum(0.5));
   };
   return std::make_unique<optim::SGD>(groups(options), optim::SGDOptions(0.1));
 }
 
-std::unique_ptr<optim::Optimizer> make_adam() {
+std::unique_ptr<optim::Optimizer> adam_of_two_groups() {
   auto options = [](double lr) { return std::make_unique<optim::AdamOptions>(lr); };
   return std::make_unique<optim::Adam>(groups(options), optim::AdamOptions(0.1));
 }
@@ -108,42 +108,47 @@ void check(const std::string& name, std::unique_ptr<optim::Optimizer> optimizer,
 }
 
 TEST(LRSchedulerGolden, CosineAnnealing) {
-  check<CosineAnnealingLR>("cosine", make_sgd(), 50, 1e-4);
-  check<CosineAnnealingLR>("cosine_once", make_sgd(), 1000);
+  check<CosineAnnealingLR>("cosine", sgd_of_two_groups(), 50, 1e-4);
+  check<CosineAnnealingLR>("cosine_once", sgd_of_two_groups(), 1000);
 }
 
 TEST(LRSchedulerGolden, CosineAnnealingWarmRestarts) {
-  check<CosineAnnealingWarmRestarts>("restarts", make_sgd(), 10, 2, 1e-5);
-  check<CosineAnnealingWarmRestarts>("restarts_equal", make_sgd(), 30);
+  check<CosineAnnealingWarmRestarts>("restarts", sgd_of_two_groups(), 10, 2, 1e-5);
+  check<CosineAnnealingWarmRestarts>("restarts_equal", sgd_of_two_groups(), 30);
 }
 
 TEST(LRSchedulerGolden, MultiStep) {
-  check<MultiStepLR>("multi_step", make_sgd(), std::vector<std::int64_t>{30, 80, 80, 503}, 0.3);
+  check<MultiStepLR>("multi_step", sgd_of_two_groups(), std::vector<std::int64_t>{30, 80, 80, 503},
+                     0.3);
 }
 
-TEST(LRSchedulerGolden, Exponential) { check<ExponentialLR>("exponential", make_sgd(), 0.995); }
+TEST(LRSchedulerGolden, Exponential) {
+  check<ExponentialLR>("exponential", sgd_of_two_groups(), 0.995);
+}
 
 TEST(LRSchedulerGolden, OneCycle) {
-  check<OneCycleLR>("one_cycle", make_sgd(), 0.4, 1000);
+  check<OneCycleLR>("one_cycle", sgd_of_two_groups(), 0.4, 1000);
   OneCycleOptions options;
   options.pct_start = 0.25;
   options.anneal_strategy = "linear";
   options.three_phase = true;
-  check<OneCycleLR>("one_cycle_three_phase", make_adam(), 0.4, 1000, options);
+  check<OneCycleLR>("one_cycle_three_phase", adam_of_two_groups(), 0.4, 1000, options);
 }
 
-TEST(LRSchedulerGolden, LinearWarmup) { check<LinearWarmup>("warmup", make_sgd(), 37, 0.1); }
+TEST(LRSchedulerGolden, LinearWarmup) {
+  check<LinearWarmup>("warmup", sgd_of_two_groups(), 37, 0.1);
+}
 
 TEST(LRSchedulerGolden, Sequential) {
   check<SequentialLR>(
-      "sequential", make_sgd(),
+      "sequential", sgd_of_two_groups(),
       std::vector<SchedulerMaker>{then<LinearWarmup>(100, 0.01), then<CosineAnnealingLR>(700, 1e-4),
                                   then<ExponentialLR>(0.99)},
       std::vector<std::int64_t>{100, 800});
 }
 
 TEST(LRSchedulerGolden, TwoOnOneOptimizer) {
-  auto optimizer = make_sgd();
+  auto optimizer = sgd_of_two_groups();
   ExponentialLR first(*optimizer, 0.999);
   MultiStepLR second(*optimizer, {500}, 0.1);
   compare("chained", run(*optimizer, [&](std::int64_t) {
@@ -164,7 +169,7 @@ TEST(LRSchedulerGolden, ReduceOnPlateau) {
   higher.cooldown = 20;
   higher.min_lr = 1e-3;
   for (auto& [name, options] : {std::pair{"plateau", lower}, std::pair{"plateau_max", higher}}) {
-    auto optimizer = make_sgd();
+    auto optimizer = sgd_of_two_groups();
     ReduceLROnPlateau scheduler(*optimizer, options);
     compare(name, run(*optimizer, [&](std::int64_t t) { scheduler.step(metric(t)); }));
   }

@@ -100,8 +100,8 @@ TEST_F(Model, WithoutStrictWhatFitsIsRestoredAndTheRestReported) {
   EXPECT_EQ(text.str(), "restored: none; missing: model (2 tensors); ignored: model (2 tensors)");
 }
 
-struct Tied : torch::nn::Module {
-  explicit Tied(bool tie) {
+struct TiedNet : torch::nn::Module {
+  explicit TiedNet(bool tie) {
     first = register_parameter("first", torch::randn({3, 3}));
     second = register_parameter("second", tie ? first : torch::randn({3, 3}));
   }
@@ -109,7 +109,7 @@ struct Tied : torch::nn::Module {
 };
 
 TEST_F(Model, TiedWeightsAreStoredOnceAndStayTied) {
-  Tied saved(true), loaded(true);
+  TiedNet saved(true), loaded(true);
   SaveReport report = libtorch::save_file(file_, saved);
   EXPECT_EQ(report.checkpoint.tensor_bytes, 9 * sizeof(float));
   libtorch::load_file(file_, loaded);
@@ -120,7 +120,7 @@ TEST_F(Model, TiedWeightsAreStoredOnceAndStayTied) {
 }
 
 TEST_F(Model, TiedWeightsTakeEqualValuesOnly) {
-  Tied saved(false), loaded(true);
+  TiedNet saved(false), loaded(true);
   libtorch::save_file(file_, saved);
   const Digest before = libtorch::weights_digest(loaded);
   std::string message = error_of(ErrorCode::mismatch, [&] { libtorch::load_file(file_, loaded); });

@@ -9,7 +9,7 @@ namespace optim = torch::optim;
 using libtorch::TrainingState;
 using OptimizerPointer = std::unique_ptr<optim::Optimizer>;
 
-struct Case {
+struct OptimizerCase {
   const char* name;
   // Weights in one group, biases in another. `other`: with other hyper-parameters.
   std::function<OptimizerPointer(SmallNet&, bool other)> make;
@@ -65,7 +65,7 @@ OptimizerPointer make_adagrad(SmallNet& net, bool other) {
       optim::AdagradOptions(0.02).initial_accumulator_value(0.5).weight_decay(0.1));
 }
 
-class EveryOptimizer : public ::testing::TestWithParam<Case> {
+class EveryOptimizer : public ::testing::TestWithParam<OptimizerCase> {
  protected:
   static TrainingState state_of(SmallNet& net, optim::Optimizer& optimizer) {
     return TrainingState().model("model", net).optimizer("optimizer", optimizer);
@@ -119,9 +119,11 @@ TEST_P(EveryOptimizer, AFreshStateReplacesAnOldOne) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryOptimizer,
-                         ::testing::Values(Case{"SGD", make_sgd}, Case{"Adam", make_adam},
-                                           Case{"AdamW", make_adamw}, Case{"RMSprop", make_rmsprop},
-                                           Case{"Adagrad", make_adagrad}),
+                         ::testing::Values(OptimizerCase{"SGD", make_sgd},
+                                           OptimizerCase{"Adam", make_adam},
+                                           OptimizerCase{"AdamW", make_adamw},
+                                           OptimizerCase{"RMSprop", make_rmsprop},
+                                           OptimizerCase{"Adagrad", make_adagrad}),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
 class Optimizer : public ::testing::Test {

@@ -107,7 +107,7 @@ TEST(ResumeCheck, MakesDoWithTheStepsThereAre) {
   EXPECT_EQ(check.end_of_step()->text(), "resume proven over 1 step");
 }
 
-struct Samples {
+struct InputsAndTargets {
   at::Tensor data, target;
 };
 
@@ -117,7 +117,7 @@ class CheckedLoop : public ::testing::Test {
   // What was said, and the weights after two epochs of five steps.
   std::pair<std::string, std::string> train(std::int64_t check, bool with_sampler) {
     Trainer trainer;
-    Samples samples{at::randn({20, 5}), at::randn({20, 3})};
+    InputsAndTargets samples{at::randn({20, 5}), at::randn({20, 3})};
     libtorch::Sampler sampler(20, 4, 1);
     auto state = TrainingState()
                      .model("model", trainer.net)

@@ -16,6 +16,7 @@
 #include "support/figure.h"
 #include "support/hooked_file_system.h"
 #include "support/memory_directory.h"
+#include "support/sanitizer.h"
 #include "support/seed.h"
 #include "support/temporary_directory.h"
 
@@ -352,7 +353,7 @@ class RandomOperations : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   constexpr std::uint64_t operations_per_rebuild = 200;
-  const std::uint64_t operations = effort(1000);
+  const std::uint64_t operations = effort(sanitized ? 400 : 1000);
   const std::uint64_t used = seed(GetParam());
   const TemporaryDirectory directory(memory_directory());
   World world(directory / "store", used);

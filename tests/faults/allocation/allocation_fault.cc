@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "support/sanitizer.h"
+
 namespace ckp::test::allocation_fault {
 namespace {
 
@@ -36,7 +38,7 @@ std::uint64_t counted() { return count; }
 bool struck() { return has_struck; }
 std::int64_t live() { return live_count; }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if CKP_SANITIZED
 
 bool can_count_live() { return false; }
 

@@ -11,6 +11,7 @@
 #include "support/effort.h"
 #include "support/figure.h"
 #include "support/memory_directory.h"
+#include "support/sanitizer.h"
 #include "support/temporary_directory.h"
 
 namespace ckp {
@@ -62,7 +63,7 @@ TEST_P(AllocationFaults, NothingIsLostOrLeakedWhateverFails) {
   const std::size_t descriptors = test::open_descriptors();
   // All of them take minutes: by default every step-th, from another start in each part of the
   // work, so that a longer run finds new ones.
-  const std::uint64_t points = test::effort(300);
+  const std::uint64_t points = test::effort(test::sanitized ? 150 : 300);
   const std::uint64_t step = all <= points ? 1 : all / points;
   std::uint64_t done = 0;
   for (std::uint64_t k = 1; k <= all; k += step, ++done) {

@@ -2,10 +2,11 @@
 // line of defence. What the checks pass must be right, and nothing may crash.
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <iostream>
 
+#include "damage/overlay_file_system.h"
 #include "engine/index_samples.h"
+#include "engine/sample_states.h"
 #include "support/child_process.h"
 #include "support/expect_error.h"
 #include "support/seed.h"
@@ -13,20 +14,9 @@
 namespace ckp {
 namespace {
 
+using test::FileBytes;
+using test::IndexFiles;
 using test::IndexModel;
-using test::IndexPlace;
-
-using FileBytes = std::vector<char>;
-
-FileBytes read_bytes(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_bytes(const std::filesystem::path& path, const FileBytes& bytes) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
 
 // An index with a history, so that it has free pages, pages of their own and trees of two levels.
 IndexModel fill(Index& index) {
@@ -60,11 +50,11 @@ enum class Outcome { refused, found, right, wrong, failed, crashed };
 
 class IndexDamage : public testing::Test {
  protected:
-  IndexDamage() : model_(fill(*place_.open())), sound_(read_bytes(place_.data())) {}
+  IndexDamage() : model_(fill(*place_.open())), sound_(test::read_bytes(place_.data())) {}
 
   // Opens, checks and reads everything, as long as nobody complains.
   Outcome look(const FileBytes& bytes) {
-    write_bytes(place_.data(), bytes);
+    test::write_bytes(place_.data(), bytes);
     std::unique_ptr<Index> index;
     try {
       index = place_.open();
@@ -116,7 +106,7 @@ class IndexDamage : public testing::Test {
               << outcomes[Outcome::crashed] << " crashed\n";
   }
 
-  IndexPlace place_;
+  IndexFiles place_;
   IndexModel model_;
   FileBytes sound_;
 };
@@ -133,7 +123,7 @@ TEST_F(IndexDamage, FlippedBits) {
   look_at("flipped bit", static_cast<int>(bits.size()), [&](int i) {
     FileBytes bytes = sound_;
     const std::uint64_t bit = bits[static_cast<std::size_t>(i)];
-    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    bytes[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
     return bytes;
   });
 }
@@ -144,8 +134,8 @@ TEST_F(IndexDamage, EveryBitOfTheHeaders) {
   look_at("header bit", 2 * 8 * header_bytes, [&](int i) {
     FileBytes bytes = sound_;
     const int page = i / (8 * header_bytes), bit = i % (8 * header_bytes);
-    char& byte = bytes[static_cast<std::size_t>(page * 4096 + bit / 8)];
-    byte = static_cast<char>(byte ^ (1 << (bit % 8)));
+    bytes[static_cast<std::size_t>(page * 4096 + bit / 8)] ^=
+        static_cast<std::byte>(1 << (bit % 8));
     return bytes;
   });
 }
@@ -165,7 +155,7 @@ TEST_F(IndexDamage, CutFiles) {
 TEST_F(IndexDamage, ZeroedPages) {
   look_at("zeroed page", static_cast<int>(sound_.size() / 4096), [&](int i) {
     FileBytes bytes = sound_;
-    std::fill_n(bytes.begin() + i * 4096, 4096, '\0');
+    std::fill_n(bytes.begin() + i * 4096, 4096, std::byte{0});
     return bytes;
   });
 }
@@ -187,7 +177,7 @@ TEST_F(IndexDamage, SwappedPages) {
 }
 
 TEST_F(IndexDamage, AFileThatGetsShorterWhileItIsOpen) {
-  write_bytes(place_.data(), sound_);
+  test::write_bytes(place_.data(), sound_);
   const auto index = place_.open();
   std::filesystem::resize_file(place_.data(), sound_.size() - 4096);
   test::expect_error(ErrorCode::corrupt, "rebuild-index", [&] { (void)index->runs(); });
@@ -200,13 +190,13 @@ TEST_F(IndexDamage, AFileThatGetsShorterWhileItIsOpen) {
 
 // An old version of the whole file is sound in itself: only the stamp tells.
 TEST_F(IndexDamage, TheStampTellsAnOldFileFromTheNewest) {
-  write_bytes(place_.data(), sound_);
+  test::write_bytes(place_.data(), sound_);
   const auto index = place_.open();
   const auto old = index->stamp();
   index->update([&](IndexUpdate& update) { update.erase_run(test::numbered_uuid(1)); });
   const auto newest = index->stamp();
   EXPECT_NE(old.transaction, newest.transaction);
-  write_bytes(place_.data(), sound_);
+  test::write_bytes(place_.data(), sound_);
   EXPECT_NE(place_.open()->stamp(), newest);
 }
 
