@@ -187,7 +187,7 @@ void move_stamp(format::StateBlock& block, const CrashState& state, const FileSt
   block.stamp.change_time_ns = here.changed_ns;
 }
 
-void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+void overwrite(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(bytes.data()),
             static_cast<std::streamsize>(bytes.size()));
@@ -199,7 +199,7 @@ void write_cut_rebuild(const std::filesystem::path& store, const CrashState& sta
   std::filesystem::create_directory(making);
   if (state.index == nullptr) return;
   const Bytes bytes = index_bytes(state);
-  write_file(making / "data.mdb", std::span(bytes).first(bytes.size() / 2));
+  overwrite(making / "data.mdb", std::span(bytes).first(bytes.size() / 2));
 }
 
 class States {
@@ -286,7 +286,7 @@ void write_state(const std::filesystem::path& directory, const CrashState& state
   if (state.index != nullptr) {
     const auto index = directory / store / "index";
     std::filesystem::create_directory(index);
-    write_file(index / "data.mdb", index_bytes(state));
+    overwrite(index / "data.mdb", index_bytes(state));
     here = posix_file_system()->status(index / "data.mdb");
   }
   const auto& bytes = *state.files.at(store + "/lock");
@@ -295,7 +295,7 @@ void write_state(const std::filesystem::path& directory, const CrashState& state
   if (!block) return;
   if (here) move_stamp(*block, state, *here);
   if (state.kind == CrashKind::power_cut) block->boot.bytes[0] ^= std::byte{1};
-  write_file(directory / store / "lock", format::encode_state_block(*block));
+  overwrite(directory / store / "lock", format::encode_state_block(*block));
 }
 
 }  // namespace ckp::test
