@@ -13,7 +13,6 @@ namespace {
 // Never destroyed, so that files may outlive every static destructor.
 constinit std::mutex mutex;
 constinit ForkGuarded* first = nullptr;
-constinit bool installed = false;
 
 }  // namespace
 
@@ -32,20 +31,21 @@ struct ForkGuardList {
     first = nullptr;
     mutex.unlock();
   }
-  static void install() {
-    if (installed) return;
-    const int error = pthread_atfork(prepare, parent, child);
-    if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_atfork");
-    installed = true;
-  }
+  // 0, or why the handlers could not be installed. From the start of the program: a fork that
+  // begins before them does not wait for a file that another thread opens meanwhile.
+  static const int install_error;
 };
+const int ForkGuardList::install_error = pthread_atfork(prepare, parent, child);
 
 ForkGuarded::Section::Section() { mutex.lock(); }
 ForkGuarded::Section::~Section() { mutex.unlock(); }
 
 void ForkGuarded::enrol(const Section&) {
   if (enrolled_) return;
-  ForkGuardList::install();
+  if (ForkGuardList::install_error != 0) {
+    throw std::system_error(ForkGuardList::install_error, std::generic_category(),
+                            "pthread_atfork");
+  }
   next_ = first;
   if (first != nullptr) first->previous_ = this;
   first = this;

@@ -1,6 +1,10 @@
 // Files across fork(): a child never keeps, breaks or uses what its parent holds.
 #include <gtest/gtest.h>
+#include <sys/types.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -8,6 +12,7 @@
 
 #include "ckp/file_system.h"
 #include "ckp/format/wire.h"
+#include "io/fork_guard.h"
 #include "support/child_process.h"
 #include "support/expect_error.h"
 #include "support/temporary_directory.h"
@@ -135,6 +140,31 @@ TEST_F(ForkTest, AFileOpenedForReadingIsGuardedOnceItIsLocked) {
   ASSERT_TRUE(file->lock(0, LockKind::shared, false));
   EXPECT_EQ(ChildProcess([&] { return descriptors(); }).wait(), 0);
   EXPECT_EQ(descriptors(), 1);
+}
+
+// Also before the first file of a process: alone in its process, as ctest runs it, nothing has been
+// opened here.
+TEST_F(ForkTest, TheVeryFirstFileIsWaitedFor) {
+  std::atomic<bool> held = true, forked = false;
+  std::atomic<pid_t> thread = 0;
+  std::jthread forker;
+  {
+    const ForkGuarded::Section opening;
+    forker = std::jthread([&] {
+      thread = ::gettid();
+      ChildProcess child([&] { return held ? 1 : 0; });
+      forked = true;
+      EXPECT_EQ(child.wait(), 0) << "forked while a file was being opened";
+    });
+    // Until it sleeps, which it does for this section, or has not waited.
+    const auto waits = [&] {
+      std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+      std::string id, name, state;
+      return thread != 0 && file >> id >> name >> state && state == "S";
+    };
+    while (!waits() && !forked) std::this_thread::yield();
+    held = false;
+  }
 }
 
 // One thread opens, locks and closes all the time while another forks.
