@@ -54,6 +54,7 @@ ErrorCode code_of_errno(int error) {
       return ErrorCode::read_only;
     case ENOENT:
     case ENOTDIR:
+    case ELOOP:  // symbolic links that lead to each other lead nowhere
       return ErrorCode::not_found;
     case EEXIST:
     case ENOTEMPTY:

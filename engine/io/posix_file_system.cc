@@ -304,8 +304,9 @@ class PosixFileSystem final : public FileSystem {
 std::optional<FileStatus> PosixFileSystem::status(const stdfs::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0) return to_status(info);
-  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-  throw_errno("look at", path, errno);
+  const int error = errno;
+  if (code_of_errno(error) == ErrorCode::not_found) return std::nullopt;
+  throw_errno("look at", path, error);
 }
 
 std::vector<std::string> PosixFileSystem::list(const stdfs::path& directory) {

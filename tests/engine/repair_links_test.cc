@@ -50,6 +50,19 @@ TEST_F(RepairLinksTest, OneThatLeadsNowhereIsNamedAndLeftWithWhatRefersToIt) {
   }
 }
 
+TEST_F(RepairLinksTest, OneThatLeadsToItselfLeadsNowhere) {
+  std::filesystem::remove(packs_[4]);
+  std::filesystem::create_symlink(packs_[4], packs_[4]);
+  const VerifyReport found = Store::open(path()).verify();
+  ASSERT_EQ(found.findings.size(), 1u);
+  EXPECT_EQ(found.findings[0].path, packs_[4].string());
+  EXPECT_NE(found.findings[0].message.find("leads nowhere"), std::string::npos);
+  const RepairReport done = repair(path());
+  ASSERT_EQ(done.steps.size(), 1u);
+  EXPECT_EQ(to_string(done.steps[0].action), "leave");
+  EXPECT_TRUE(std::filesystem::is_symlink(packs_[4]));
+}
+
 TEST_F(RepairLinksTest, BesideTheRealFileOnlyTheLinkIsNamed) {
   auto name = *parse_pack_name(packs_[4].filename().string());
   name.commit += 100;
