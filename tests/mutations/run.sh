@@ -22,7 +22,7 @@ tree=build/mutations/tree
 build=build/mutations/build
 rm -rf "$tree"
 mkdir -p "$tree"
-git archive HEAD | tar -x -C "$tree"
+git archive HEAD | tar -x -m -C "$tree"  # -m: as new, or the last run's objects would pass for it
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1" \
   -DCKPSTORE_LIBTORCH=OFF -DCKPSTORE_BENCH=OFF >/dev/null
 
