@@ -60,11 +60,24 @@ bool can_reserve(int descriptor) {
   return type != TMPFS_MAGIC && type != BTRFS_SUPER_MAGIC;
 }
 
+// Without O_NONBLOCK the open of a FIFO waits until somebody else opens it.
 int open_flags(OpenMode mode) {
-  int flags = O_CLOEXEC | (mode == OpenMode::read ? O_RDONLY : O_RDWR);
+  int flags = O_CLOEXEC | O_NONBLOCK | (mode == OpenMode::read ? O_RDONLY : O_RDWR);
   if (mode == OpenMode::create || mode == OpenMode::create_new) flags |= O_CREAT;
   if (mode == OpenMode::create_new) flags |= O_EXCL;
   return flags;
+}
+
+[[noreturn]] void throw_no_file(const stdfs::path& path, std::string_view what) {
+  throw Error(ErrorCode::corrupt,
+              path.string() + ": is " + std::string(what) + " and not a file; move it away");
+}
+
+void check_is_file(const stdfs::path& path, int descriptor) {
+  struct stat info {};
+  if (::fstat(descriptor, &info) != 0) throw_errno("look at", path, errno);
+  if (S_ISDIR(info.st_mode)) throw_no_file(path, "a directory");
+  if (S_ISFIFO(info.st_mode)) throw_no_file(path, "a pipe");
 }
 
 struct flock lock_request(short type, std::uint64_t byte, off_t size = 1) {
@@ -130,9 +143,19 @@ void PosixFile::open_descriptor(OpenMode mode) {
   // the name up anew.
   for (int tries = 0; tries < 2; ++tries) {
     descriptor_ = uninterrupted([&] { return ::open(path_.c_str(), open_flags(mode), 0666); });
-    if (descriptor_ >= 0) return;
-    if (errno != ESTALE) break;
+    if (descriptor_ >= 0 || errno != ESTALE) break;
   }
+  if (descriptor_ >= 0) {
+    try {
+      check_is_file(path_, descriptor_);
+    } catch (...) {
+      ::close(descriptor_);
+      throw;
+    }
+    return;
+  }
+  if (errno == EISDIR) throw_no_file(path_, "a directory");
+  if (errno == ENXIO) throw_no_file(path_, "a socket");
   throw_errno((open_flags(mode) & O_CREAT) != 0 ? "create" : "open", path_, errno);
 }
 

@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -44,6 +45,17 @@ class PosixFileSystemTest : public testing::Test {
   TemporaryDirectory dir_;
   std::shared_ptr<FileSystem> fs_ = posix_file_system();
 };
+
+// Opening a pipe would wait for somebody at its other end.
+TEST_F(PosixFileSystemTest, WhatIsNoFileIsRefusedByName) {
+  std::filesystem::create_directory(dir_ / "directory");
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  for (const auto mode : {OpenMode::read, OpenMode::read_write, OpenMode::create}) {
+    expect_error(ErrorCode::corrupt, "directory: is a directory",
+                 [&] { fs_->open(dir_ / "directory", mode); });
+    expect_error(ErrorCode::corrupt, "pipe: is a pipe", [&] { fs_->open(dir_ / "pipe", mode); });
+  }
+}
 
 TEST_F(PosixFileSystemTest, WritesAndReads) {
   const auto file = make("a", "hello");

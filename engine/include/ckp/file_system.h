@@ -73,6 +73,7 @@ class File {
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
+  // Error(corrupt) when there is something there that is no file (a directory, a pipe).
   virtual std::unique_ptr<File> open(const std::filesystem::path& path, OpenMode mode) = 0;
   // Nothing when the path does not exist.
   virtual std::optional<FileStatus> status(const std::filesystem::path& path) = 0;

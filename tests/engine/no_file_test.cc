@@ -1,0 +1,67 @@
+// Directories and pipes in the places of a store's files: each is named, stops nobody who does not
+// need it, and is never waited for.
+#include <sys/stat.h>
+
+#include "repair_fixture.h"
+
+namespace ckp {
+namespace {
+
+using test::RepairTest;
+
+class NoFileTest : public RepairTest {
+ protected:
+  static void put_directory(const std::filesystem::path& path) {
+    std::filesystem::remove(path);
+    std::filesystem::create_directory(path);
+  }
+  static void put_pipe(const std::filesystem::path& path) {
+    std::filesystem::remove(path);
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  }
+  static bool is_named(const VerifyReport& report, const std::filesystem::path& path) {
+    return std::ranges::any_of(report.findings, [&](const Finding& finding) {
+      return finding.path == path.string() || finding.message.find(path) != std::string::npos;
+    });
+  }
+  void expect_others_are_used(const std::vector<std::int64_t>& epochs_left) {
+    Store store = Store::open(path());
+    store.rebuild_index();
+    std::vector<std::int64_t> epochs;
+    for (const auto& one : store.checkpoints(store.run("cnn").id)) epochs.push_back(one.epoch);
+    EXPECT_EQ(epochs, epochs_left);
+    EXPECT_EQ(store.resume_run("twin").continued_from()->record().id, twin_.id);
+  }
+};
+
+TEST_F(NoFileTest, InPlaceOfAPack) {
+  for (const auto put : {&put_directory, &put_pipe}) {
+    put(packs_[4]);
+    const VerifyReport found = Store::open(path()).verify();
+    EXPECT_TRUE(is_named(found, packs_[4]));
+    EXPECT_FALSE(plan_repair(path()).nothing_to_do());
+    expect_others_are_used({1, 2, 3});
+    std::filesystem::remove(packs_[4]);
+  }
+}
+
+TEST_F(NoFileTest, InPlaceOfAJournal) {
+  const auto path_of_journal = journal();
+  for (const auto put : {&put_directory, &put_pipe}) {
+    put(path_of_journal);
+    EXPECT_TRUE(is_named(Store::open(path()).verify(), path_of_journal));
+    expect_others_are_used({1, 2, 3, 4});
+    std::filesystem::remove(path_of_journal);
+  }
+}
+
+TEST_F(NoFileTest, InPlaceOfTheStoresIdentity) {
+  for (const auto put : {&put_directory, &put_pipe}) {
+    put(path() / "STORE");
+    test::expect_error(ErrorCode::corrupt, "STORE: is a", [&] { Store::open(path()); });
+    std::filesystem::remove(path() / "STORE");
+  }
+}
+
+}  // namespace
+}  // namespace ckp
