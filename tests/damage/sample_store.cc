@@ -273,6 +273,12 @@ bool Answers::notes(const std::filesystem::path& file) const {
          });
 }
 
+bool Answers::has_no_store() const {
+  return !report && std::ranges::any_of(refused, [](const std::string& message) {
+    return message.starts_with("open: ") && message.find("STORE") != std::string::npos;
+  });
+}
+
 Answers look(const SampleStore& truth, std::shared_ptr<FileSystem> fs, const LookOptions& options) {
   std::optional<Store> store;
   return Interview(truth, *fs, options).run([&]() -> Store& {

@@ -71,6 +71,8 @@ struct Answers {
   // Whether verify said something about this file: as damage, or (where noted) as a note.
   bool finds(const std::filesystem::path& file) const;
   bool notes(const std::filesystem::path& file) const;
+  // Whether it could not be opened for its STORE file: then nothing else is looked at.
+  bool has_no_store() const;
 };
 
 // Opens the store through `fs` and asks everything there is to ask; verify always.
