@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <set>
 
-#include "check/stored_bytes.h"
 #include "ckp/error.h"
-#include "ckp/query.h"
+#include "retention/prune_checks.h"
 #include "retention/rewrite.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
@@ -55,16 +54,17 @@ void check_rules(const KeepPolicy& policy, const std::vector<PruneEntry>& entrie
 
 struct Plan {
   PrunePlan report;
-  std::set<Uuid> going;
+  std::set<Uuid> chosen;  // runs
+  std::set<Uuid> going;   // checkpoints
   Collection collection;
 };
 
 Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& policy,
                std::span<const std::string> names, const PruneOptions& options) {
-  const std::set<Uuid> chosen = choose_runs(core, snapshot, names);
   Plan plan;
+  plan.chosen = choose_runs(core, snapshot, names);
   for (const RunFacts& run : snapshot.runs) {
-    if (!run.record || !chosen.contains(run.record->id)) continue;
+    if (!run.record || !plan.chosen.contains(run.record->id)) continue;
     for (KeepDecision& decision :
          decide(policy, *run.record, run.checkpoints, core.clock().now_ns())) {
       if (!decision.keep) plan.going.insert(decision.checkpoint.id);
@@ -110,33 +110,23 @@ PrunePlan report_of(const Snapshot& snapshot, Plan plan) {
   return std::move(report);
 }
 
-// I3, in deed: a run's newest resumable checkpoint must really load before others are deleted.
-void check_survivors(StoreCore& core, const Snapshot& snapshot, const Plan& plan) {
-  for (const RunFacts& run : snapshot.runs) {
-    const auto goes = [&](const CheckpointRecord& c) { return plan.going.contains(c.id); };
-    if (!run.record || std::none_of(run.checkpoints.begin(), run.checkpoints.end(), goes)) continue;
-    const auto newest = newest_resumable(current_line(*run.record, run.checkpoints));
-    if (!newest || goes(*newest)) continue;
-    try {
-      check_stored_bytes(*open_checkpoint_parts(core, run.directory.name, *newest));
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::corrupt) throw;
-      throw Error(
-          ErrorCode::corrupt,
-          fmt::format("run {}: its newest checkpoint is damaged, and prune would keep that "
-                      "one; nothing was deleted; remove it first: ckptool rm {} {}@{}\n  {}",
-                      run.record->name, core.layout().root.string(), run.record->name,
-                      newest->id.short_hex(), error.what()));
-    }
-  }
+// Decided outside the lock; refused where the checks that R1 asks for fail.
+Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const KeepPolicy& policy,
+                  std::span<const std::string> runs, const PruneOptions& options) {
+  snapshot = take_snapshot(core, cache);
+  // One that was pruned between its listing and its reading is not listed again.
+  if (has_unreadable(snapshot)) snapshot = take_snapshot(core, cache);
+  Plan plan = make_plan(core, snapshot, policy, runs, options);
+  check_all_readable(core, snapshot, plan.chosen, plan.going);
+  check_none_lost(core, snapshot, plan.going);
+  check_survivors(core, snapshot, plan.going);
+  return plan;
 }
 
-// R1 to R6, then the rewrites: `choose` makes the plan from a snapshot; it runs once more under the
-// lock. Returns what was done.
+// From the lock of R1 to R6, then the rewrites: `choose` makes the plan from a snapshot, and
+// `cache` has what was read outside the lock. Returns what was done.
 template <class Choose>
-PrunePlan carry_out(StoreCore& core, const Choose& choose) {
-  PackCache cache;
-  choose(take_snapshot(core, cache));  // R1: the reading happens here, and mistakes are noticed
+PrunePlan carry_out(StoreCore& core, PackCache& cache, const Choose& choose) {
   Snapshot snapshot;
   Plan plan;
   {
@@ -171,18 +161,21 @@ void check_may_delete(const StoreCore& core, const PruneOptions& options) {
 PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
                      const PruneOptions& options) {
   PackCache cache;
-  const Snapshot snapshot = take_snapshot(core, cache);
-  return report_of(snapshot, make_plan(core, snapshot, policy, runs, options));
+  Snapshot snapshot;
+  Plan plan = checked_plan(core, cache, snapshot, policy, runs, options);
+  return report_of(snapshot, std::move(plan));
 }
 
 PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
                 const PruneOptions& options) {
   check_may_delete(core, options);
   PackCache cache;
-  const Snapshot before = take_snapshot(core, cache);
-  check_survivors(core, before, make_plan(core, before, policy, runs, options));
-  return carry_out(core, [&](const Snapshot& snapshot) {
-    return make_plan(core, snapshot, policy, runs, options);
+  Snapshot before;
+  checked_plan(core, cache, before, policy, runs, options);
+  return carry_out(core, cache, [&](const Snapshot& snapshot) {
+    Plan plan = make_plan(core, snapshot, policy, runs, options);
+    check_all_readable(core, snapshot, plan.chosen, plan.going);
+    return plan;
   });
 }
 
@@ -202,7 +195,9 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
     plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
     return plan;
   };
-  return carry_out(core, choose).bytes_freed;
+  PackCache cache;
+  choose(take_snapshot(core, cache));  // R1: the reading happens here, and mistakes are noticed
+  return carry_out(core, cache, choose).bytes_freed;
 }
 
 }  // namespace ckp

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <set>
 
 #include "ckp/error.h"
@@ -12,21 +13,29 @@ namespace {
 
 using Listing = std::vector<CheckpointRecord>;
 
+Listing without_file(const RunDirectory& directory, const Listing& listed) {
+  std::set<Uuid> with_a_file;
+  for (const ScannedPack& pack : directory.packs) with_a_file.insert(pack.name.uuid);
+  Listing lost;
+  for (const CheckpointRecord& checkpoint : listed) {
+    if (!with_a_file.contains(checkpoint.id)) lost.push_back(checkpoint);
+  }
+  return lost;
+}
+
 // Both ways: files that the index does not list, and what it lists without a file.
 std::vector<std::string> compare(const RunDirectory& directory, const Listing& listed) {
-  std::set<Uuid> unseen, with_a_file;
-  for (const CheckpointRecord& checkpoint : listed) unseen.insert(checkpoint.id);
+  std::set<Uuid> known;
+  for (const CheckpointRecord& checkpoint : listed) known.insert(checkpoint.id);
   std::vector<std::string> lines;
   for (const ScannedPack& pack : directory.packs) {
-    with_a_file.insert(pack.name.uuid);
-    if (pack.name.state != PackState::live || unseen.contains(pack.name.uuid)) continue;
+    if (pack.name.state != PackState::live || known.contains(pack.name.uuid)) continue;
     lines.push_back(fmt::format("{}: cannot be read, and is not listed", pack.path.string()));
   }
-  for (const CheckpointRecord& checkpoint : listed) {
-    if (with_a_file.contains(checkpoint.id)) continue;
+  for (const CheckpointRecord& lost : without_file(directory, listed)) {
     lines.push_back(
         fmt::format("{}: the file is missing, and the checkpoint was neither pruned nor removed",
-                    (directory.path / live_name(checkpoint)).string()));
+                    (directory.path / live_name(lost)).string()));
   }
   return lines;
 }
@@ -40,19 +49,34 @@ std::vector<std::string> unreadable(StoreCore& core, const RunDirectory& directo
   return lines;
 }
 
-}  // namespace
-
-std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& run) {
+// What `look` finds in a run's directory and its list in the index; nothing where the index cannot
+// be asked.
+template <class Look>
+auto ask_both(StoreCore& core, const RunRecord& run, const Look& look)
+    -> std::optional<decltype(look(RunDirectory(), Listing()))> {
   RunDirectory directory = list_run(core.fs(), core.layout(), run.directory);
   Listing listed;
   const auto ask = [&](const Index& index) { listed = index.checkpoints(run.id); };
-  if (!core.ask(ask)) return unreadable(core, directory);
-  if (compare(directory, listed).empty()) return {};
+  if (!core.ask(ask)) return std::nullopt;
+  auto found = look(directory, listed);
+  if (found.empty()) return found;
   // A save or a prune may have come in between: once more, while nobody can.
   const StoreLock lock = core.lock();
   directory = list_run(core.fs(), core.layout(), run.directory);
-  if (!core.ask_if_trusted(lock, ask)) return {};
-  return compare(directory, listed);
+  found.clear();
+  if (core.ask_if_trusted(lock, ask)) found = look(directory, listed);
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& run) {
+  if (auto found = ask_both(core, run, compare)) return *std::move(found);
+  return unreadable(core, list_run(core.fs(), core.layout(), run.directory));
+}
+
+std::vector<CheckpointRecord> lost_checkpoints(StoreCore& core, const RunRecord& run) {
+  return ask_both(core, run, without_file).value_or(Listing());
 }
 
 }  // namespace ckp

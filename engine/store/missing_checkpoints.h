@@ -12,4 +12,8 @@ namespace ckp {
 // See Store::missing.
 std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& run);
 
+// Those that the index lists and that have no file, although nobody pruned or removed them; in
+// commit order. None where there is no index: the files alone do not know.
+std::vector<CheckpointRecord> lost_checkpoints(StoreCore& core, const RunRecord& run);
+
 }  // namespace ckp

@@ -73,7 +73,23 @@ TEST_F(PruneCommandTest, ADamagedNewestCheckpointStopsIt) {
   pack.close();
   expect_error({"prune", "store", "cnn", "--keep-last", "1"}, 4, "corrupt",
                {"nothing was deleted"});
+  expect_error({"prune", "store", "cnn", "--keep-last", "1", "--dry-run"}, 4, "corrupt",
+               {"nothing was deleted"});
   EXPECT_EQ(epochs_left("cnn").size(), 6u);
+}
+
+// Nothing is freed for the sake of what cannot be read, and the summary does not claim to know
+// more.
+TEST_F(PruneCommandTest, TheSummarySaysWhyNothingWasFreed) {
+  for (const auto& entry : fs::recursive_directory_iterator(store() / "runs")) {
+    if (entry.path().filename().string().find(saved_.front().id.hex()) != std::string::npos) {
+      fs::resize_file(entry.path(), 300);
+    }
+  }
+  const Result done = ckptool({"prune", "store", "wide", "--keep-last", "1", "-q"});
+  EXPECT_TRUE(contains(done.out, "freed 0 bytes")) << done;
+  EXPECT_TRUE(contains(done.out, saved_.front().id.hex() + ".ckp cannot be read")) << done;
+  EXPECT_FALSE(contains(done.out, "kept checkpoints need")) << done;
 }
 
 TEST_F(PruneCommandTest, BadRulesAreRefusedWithTheFormThatIsExpected) {

@@ -118,6 +118,33 @@ TEST_F(LostCheckpointTest, IsForgottenByARepair) {
   expect_not_lost();
 }
 
+// The older ones may be all that is left of the run.
+TEST_F(LostCheckpointTest, StopsAPruneOfOthersUntilARepair) {
+  fill();
+  lose_newest();
+  Store store = Store::open(path());
+  KeepPolicy policy;
+  policy.last = 1;
+  const auto id = newest_.id.short_hex();
+  test::expect_error(ErrorCode::corrupt, id, [&] { store.plan_prune(policy); });
+  test::expect_error(ErrorCode::corrupt, id, [&] { store.prune(policy); });
+  test::expect_error(ErrorCode::corrupt, "ckptool repair", [&] { store.prune(policy); });
+  EXPECT_EQ(store.rebuild_index().checkpoints, 2u) << "nothing was deleted";
+  policy.last = 2;
+  EXPECT_EQ(store.prune(policy).bytes_freed, 0u) << "nothing would go, so nothing is asked";
+}
+
+TEST_F(LostCheckpointTest, ARepairLetsThePruneGoOn) {
+  fill();
+  lose_newest();
+  repair(path(), {});
+  Store store = Store::open(path());
+  KeepPolicy policy;
+  policy.last = 1;
+  EXPECT_GT(store.prune(policy).bytes_freed, 0u);
+  EXPECT_EQ(epochs(store.checkpoints(store.run("a").id)), (std::vector<std::int64_t>{2}));
+}
+
 // Whoever prunes where the index cannot be seen tells it nothing.
 TEST_F(LostCheckpointTest, WhatOthersTookAwayIsNotLost) {
   fill();

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "load/open_pack.h"
 #include "store/registration.h"
@@ -147,6 +148,8 @@ TEST_F(PruneTest, ADamagedNewestCheckpointStopsTheDeletionOfOthers) {
     file->write_at(offset + 1000, bytes);
   }
   expect_error(ErrorCode::corrupt, "its newest checkpoint is damaged",
+               [&] { store.plan_prune(keep_last(1)); });
+  expect_error(ErrorCode::corrupt, "its newest checkpoint is damaged",
                [&] { store.prune(keep_last(1)); });
   EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{1, 2, 3}));
   EXPECT_TRUE(SmallState(2).is_in(store.open_checkpoint(kept)));
@@ -172,18 +175,89 @@ TEST_F(PruneTest, ADamagedCheckpointOfARunThatIsNotPrunedDoesNotStopIt) {
   EXPECT_GT(store.prune(keep_last(1), std::vector<std::string>{"cnn"}).bytes_freed, 0u);
 }
 
-// An unreadable root may need anything, so nothing goes.
-TEST_F(PruneTest, ADamagedManifestStopsCollection) {
+// No rule can judge what cannot be read, and it may need anything.
+TEST_F(PruneTest, ACheckpointThatCannotBeReadStopsTheDeletionOfOthers) {
+  using Spoil = void (*)(const std::filesystem::path&);
+  const std::pair<const char*, Spoil> ways[] = {
+      {"cut off", [](const auto& file) { std::filesystem::resize_file(file, 300); }},
+      {"a directory",
+       [](const auto& file) {
+         std::filesystem::remove(file);
+         std::filesystem::create_directory(file);
+       }},
+      {"a link to nowhere", [](const auto& file) {
+         std::filesystem::remove(file);
+         std::filesystem::create_symlink("nowhere", file);
+       }}};
+  for (const auto& [way, spoil] : ways) {
+    for (const int spoilt : {1, 2, 3}) {
+      SCOPED_TRACE(std::string(way) + " in place of " + std::to_string(spoilt));
+      std::filesystem::remove_all(path());
+      Store store = Store::create(path());
+      ckp::Run run = store.create_run(run_options("cnn"));
+      std::map<int, SaveReport> saved;
+      for (const int epoch : {1, 2, 3}) {
+        saved[epoch] = run.save(SmallState(epoch).dict(), {.epoch = epoch, .step = epoch}).wait();
+      }
+      spoil(saved[spoilt].path);
+      const auto names = [&] {
+        std::set<std::string> all;
+        for (const auto& entry : std::filesystem::directory_iterator(saved[1].path.parent_path())) {
+          all.insert(entry.path().filename().string());
+        }
+        return all;
+      };
+      const auto before = names();
+      const auto refused = [&](const auto& prune) {
+        try {
+          prune();
+          ADD_FAILURE() << "not refused";
+        } catch (const Error& error) {
+          for (const std::string& word :
+               {saved[spoilt].path.string(), "cnn@" + saved[spoilt].checkpoint.id.short_hex(),
+                std::string("nothing was deleted"), std::string("ckptool repair")}) {
+            EXPECT_NE(std::string_view(error.what()).find(word), std::string_view::npos)
+                << word << " in: " << error.what();
+          }
+        }
+      };
+      refused([&] { store.plan_prune(keep_last(1)); });
+      refused([&] { store.prune(keep_last(1)); });
+      EXPECT_EQ(names(), before);
+    }
+  }
+}
+
+// The way out that the error names.
+TEST_F(PruneTest, GoesOnOnceWhatCannotBeReadWasRemoved) {
   Store store = Store::create(path());
   ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
   save(run, 2);
-  const auto damaged = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait().path;
+  const auto damaged = run.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait();
+  std::filesystem::resize_file(damaged.path, 300);
+  expect_error(ErrorCode::corrupt, "cannot be read", [&] { store.prune(keep_last(1)); });
+  store.remove_checkpoints(std::span(&damaged.checkpoint.id, 1));
+  EXPECT_GT(store.prune(keep_last(1)).bytes_freed, 0u);
+  EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{2}));
+}
+
+// An unreadable root may need anything, so nothing goes.
+TEST_F(PruneTest, WhatCannotBeReadInAnotherRunStopsCollection) {
+  Store store = Store::create(path());
+  ckp::Run other = store.create_run(run_options("other"));
+  const auto damaged = other.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait().path;
+  ckp::Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  save(run, 2);
   std::filesystem::resize_file(damaged, 300);
-  const PrunePlan plan = store.prune(keep_last(1));
+  const PrunePlan plan = store.prune(keep_last(1), std::vector<std::string>{"cnn"});
   EXPECT_EQ(plan.bytes_freed, 0u);
   EXPECT_NE(plan.entries.front().held.find("cannot be read"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(damaged));
+  // A prune of all runs is one of that run, too.
+  save(run, 3);
+  expect_error(ErrorCode::corrupt, "run other", [&] { store.prune(keep_last(1)); });
 }
 
 // Random saves (some equal), prunes and removals against what must still be there.

@@ -1,6 +1,8 @@
 // ckptool prune: deletes the checkpoints that no rule keeps.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "ckp/retention.h"
 #include "command.h"
 #include "render.h"
@@ -65,6 +67,19 @@ std::string entries_table(const PrunePlan& plan) {
   return table.empty() ? "no checkpoints\n" : table.text();
 }
 
+// One line for each reason why files of deleted checkpoints stay.
+std::string held_lines(const PrunePlan& plan) {
+  std::map<std::string, std::uint64_t> reasons;
+  for (const PruneEntry& entry : plan.entries) {
+    if (!entry.held.empty()) ++reasons[entry.held];
+  }
+  std::string text = fmt::format("{} of deleted checkpoints stay:\n", exact_size(plan.bytes_held));
+  for (const auto& [reason, count] : reasons) {
+    text += fmt::format("  {}: {}\n", counted(count, "file"), printable(reason));
+  }
+  return text;
+}
+
 std::string summary_of(const PrunePlan& plan, bool dry_run) {
   std::uint64_t deleted = 0;
   for (const PruneEntry& entry : plan.entries) deleted += entry.decision.keep ? 0 : 1;
@@ -84,10 +99,7 @@ std::string summary_of(const PrunePlan& plan, bool dry_run) {
                     dry_run ? "would rewrite" : "rewrote", counted(plan.rewrites.size(), "file"),
                     dry_run ? "frees" : "freed", exact_size(saved));
   }
-  if (plan.bytes_held > 0) {
-    text += fmt::format("{} of deleted checkpoints stay: kept checkpoints need chunks in them\n",
-                        exact_size(plan.bytes_held));
-  }
+  if (plan.bytes_held > 0) text += held_lines(plan);
   return text;
 }
 

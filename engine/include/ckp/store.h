@@ -140,10 +140,13 @@ class Store {
                                    const PruneOptions& options = {});
   std::uint64_t remove_run(std::string_view name_or_id, const PruneOptions& options = {});
 
-  // What prune would do. `runs` empty: every run.
+  // What prune would do, or throws what it would throw. `runs` empty: every run.
   PrunePlan plan_prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
                        const PruneOptions& options = {}) const;
-  // Does it, and returns the plan that was carried out: decided anew under the store's lock.
+  // Does it, and returns the plan that was carried out: decided anew under the store's lock. When
+  // any would go, all checkpoints of these runs must be readable; of a run that would lose one, the
+  // others must have their files, and the newest that is kept must be undamaged. Otherwise an Error
+  // (corrupt, or what reading said) names the way on, and nothing is deleted.
   PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
                   const PruneOptions& options = {});
 
