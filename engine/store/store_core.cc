@@ -9,10 +9,16 @@
 namespace ckp {
 namespace {
 
+// What LMDB makes; whatever else is there is somebody's. A directory that cannot be removed is in
+// nobody's way: it stays as a leftover.
 void remove_index(FileSystem& fs, const std::filesystem::path& directory) {
-  if (!fs.status(directory)) return;
-  for (const std::string& name : fs.list(directory)) fs.remove(directory / name);
-  fs.remove(directory);
+  try {
+    for (const std::string_view name : {index_data_file, std::string_view("lock.mdb")}) {
+      if (fs.status(directory / name)) fs.remove(directory / name);
+    }
+    if (fs.status(directory)) fs.remove(directory);
+  } catch (const Error&) {
+  }
 }
 
 bool is_index_leftover(std::string_view name) {

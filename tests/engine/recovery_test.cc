@@ -85,6 +85,29 @@ TEST_F(RecoveryTest, TruncatedIndexIsRebuilt) {
   expect_complete(Store::open(path()));
 }
 
+// Nobody else's files are unlinked, and none of them is in the way of a new index.
+TEST_F(RecoveryTest, WhatOthersPutIntoTheIndexIsKeptAndStopsNoRebuild) {
+  fill();
+  const auto index = path() / "index";
+  std::filesystem::create_directory(index / "sub");
+  std::ofstream(index / "sub" / "x") << "mine";
+  std::ofstream(index / "mynotes.txt") << "mine";
+  Store store = Store::open(path());
+  for (const int round : {1, 2, 3}) {
+    SCOPED_TRACE(round);
+    std::filesystem::resize_file(data_file(), 0);
+    EXPECT_EQ(store.rebuild_index().checkpoints, 4u);
+    expect_complete(store);
+    std::multiset<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path())) {
+      const auto folder = std::filesystem::relative(entry.path(), path()).begin()->string();
+      if (!folder.starts_with("index") || !entry.is_regular_file()) continue;
+      names.insert(entry.path().filename().string());
+    }
+    EXPECT_EQ(names, (std::multiset<std::string>{"data.mdb", "mynotes.txt", "x"}));
+  }
+}
+
 TEST_F(RecoveryTest, LostLockFileIsMadeAnew) {
   fill();
   std::filesystem::remove(path() / "lock");
