@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "ckp/store.h"
+#include "store/run_scan.h"
 #include "store/store_core.h"
 
 namespace ckp {
@@ -23,5 +24,7 @@ PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::
 std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints,
                                  const PruneOptions& options);
 std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id, const PruneOptions& options);
+// Removes the run if it has no checkpoint; false when it has, is held, or is gone.
+bool remove_empty_run(StoreCore& core, const RunDirectory& directory);
 
 }  // namespace ckp

@@ -64,14 +64,23 @@ std::filesystem::path move_away(StoreCore& core, const RunDirectory& directory) 
   return dead;
 }
 
+enum class Which { any, empty };
+
+void check_empty_run(const RunFacts& run, const Target& target) {
+  if (target.going.empty()) return;
+  throw Error(ErrorCode::already_exists,
+              fmt::format("{}: the run has checkpoints", run.directory.path.string()));
+}
+
 // Under the store's lock: the run is gone afterwards, whatever is left to unlink.
 Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& directory,
-                     const PruneOptions& options, Snapshot& snapshot) {
+                     const PruneOptions& options, Which which, Snapshot& snapshot) {
   StoreLock lock = core.lock();
   snapshot = take_snapshot(core, cache);
   const Target target = find_target(core, snapshot, directory);
   const RunFacts& run = snapshot.runs[target.run];
   check_not_held(core, run);
+  if (which == Which::empty) check_empty_run(run, target);
   Collection collection = plan_collection(snapshot, target.going, options.waste_threshold);
   retire_and_collect(core, lock, snapshot, target.going, collection);
 
@@ -87,6 +96,20 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
   return collection;
 }
 
+std::uint64_t remove_one(StoreCore& core, const RunDirectory& directory,
+                         const PruneOptions& options, Which which) {
+  PackCache cache;
+  Snapshot snapshot = take_snapshot(core, cache);
+  Collection collection;
+  {
+    const ReleasedReserve reserve(core.fs(), core.layout());
+    collection = take_away(core, cache, directory, options, which, snapshot);
+    unlink_dead(core, snapshot, collection.doomed, collection.garbage);
+  }
+  rewrite_packs(core, cache, collection);
+  return collection.bytes();
+}
+
 }  // namespace
 
 std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id,
@@ -94,16 +117,21 @@ std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id,
   check_may_delete(core, options);
   const auto directory = find_run(core.fs(), core.layout(), name_or_id);
   if (!directory) throw no_such_run(core, name_or_id);
-  PackCache cache;
-  Snapshot snapshot = take_snapshot(core, cache);
-  Collection collection;
-  {
-    const ReleasedReserve reserve(core.fs(), core.layout());
-    collection = take_away(core, cache, *directory, options, snapshot);
-    unlink_dead(core, snapshot, collection.doomed, collection.garbage);
+  return remove_one(core, *directory, options, Which::any);
+}
+
+bool remove_empty_run(StoreCore& core, const RunDirectory& directory) {
+  check_may_delete(core, {});
+  try {
+    remove_one(core, directory, {}, Which::empty);
+    return true;
+  } catch (const Error& error) {
+    for (const ErrorCode no :
+         {ErrorCode::already_exists, ErrorCode::locked, ErrorCode::not_found}) {
+      if (error.code() == no) return false;
+    }
+    throw;
   }
-  rewrite_packs(core, cache, collection);
-  return collection.bytes();
 }
 
 }  // namespace ckp

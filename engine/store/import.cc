@@ -4,10 +4,14 @@
 
 #include "ckp/error.h"
 #include "retention/prune.h"
+#include "runs/journal.h"
+#include "store/missing_checkpoints.h"
 #include "store/run_impl.h"
 
 namespace ckp {
 namespace {
+
+const std::string import_tag = "imported";
 
 std::string run_name(const Checkpoint& checkpoint, const std::filesystem::path& file,
                      const ImportOptions& options) {
@@ -16,21 +20,35 @@ std::string run_name(const Checkpoint& checkpoint, const std::filesystem::path& 
   return name.empty() ? file.stem().string() : name;
 }
 
+// The run that an import left which was interrupted before it committed.
+bool is_unfinished_import(StoreCore& core, const RunDirectory& directory) {
+  if (core.kind().remote) return false;  // nothing is deleted there without being asked
+  if (run_is_held(core.fs(), directory.path, directory.names)) return false;
+  const auto record = read_run(core.fs(), directory);
+  return record && record->tags.contains(import_tag) && lost_checkpoints(core, *record).empty();
+}
+
+// Makes room for a run of this name, or throws Error(already_exists).
+void check_name(StoreCore& core, const std::string& name) {
+  const auto taken = find_run_named(core.fs(), core.layout(), name);
+  if (!taken) return;
+  if (is_unfinished_import(core, *taken) && remove_empty_run(core, *taken)) return;
+  throw Error(ErrorCode::already_exists,
+              fmt::format("{}: a run named '{}' exists already, and an import must not become "
+                          "what it resumes from; choose another name (--run NAME)",
+                          core.layout().root.string(), name));
+}
+
 }  // namespace
 
 CheckpointRecord import_file(std::shared_ptr<StoreCore> core, const std::filesystem::path& file,
                              const ImportOptions& options) {
   const Checkpoint checkpoint = open_file(file, core->file_system());
   const std::string name = run_name(checkpoint, file, options);
-  if (find_run_named(core->fs(), core->layout(), name)) {
-    throw Error(ErrorCode::already_exists,
-                fmt::format("{}: a run named '{}' exists already, and an import must not become "
-                            "what it resumes from; choose another name (--run NAME)",
-                            core->layout().root.string(), name));
-  }
+  check_name(*core, name);
   RunOptions created;
   created.name = name;
-  created.tags["imported"] = file.filename().string();
+  created.tags[import_tag] = file.filename().string();
   auto run = create_run(core, created);
   try {
     const SaveReport report = run->adopt(checkpoint);

@@ -4,8 +4,9 @@
 
 #include "ckp/query.h"
 #include "ckp/save.h"
-#include "support/hooked_file_system.h"
+#include "store/layout.h"
 #include "store_fixture.h"
+#include "support/hooked_file_system.h"
 
 namespace ckp {
 namespace {
@@ -245,6 +246,41 @@ TEST_F(StoreTest, ImportTakesAStandaloneFile) {
   EXPECT_EQ(found.metrics.at("val/loss"), 0.25);
   EXPECT_TRUE(state.is_in(store.open_checkpoint(found)));
   EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+}
+
+// As one leaves it that was interrupted before its commit.
+TEST_F(StoreTest, AnImportThatWasInterruptedCanBeRepeated) {
+  save_file(directory_ / "mailed.ckp", SmallState(5).dict(), {.epoch = 5});
+  Store store = Store::create(path());
+  RunOptions options = run_options("mailed");
+  options.tags["imported"] = "mailed.ckp";
+  {
+    const ckp::Run held = store.create_run(options);
+    expect_error(ErrorCode::already_exists, "mailed",
+                 [&] { store.import_file(directory_ / "mailed.ckp", {}); });
+  }
+  store.import_file(directory_ / "mailed.ckp", {});
+  ASSERT_EQ(store.runs().size(), 1u);
+  EXPECT_EQ(epochs(store.checkpoints(store.run("mailed").id)), (std::vector<std::int64_t>{5}));
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+}
+
+TEST_F(StoreTest, AnImportTakesNoOtherRunOver) {
+  save_file(directory_ / "mailed.ckp", SmallState(5).dict(), {.epoch = 5});
+  Store store = Store::create(path());
+  const auto refused = [&](const std::string& name) {
+    const auto before = store.run(name);
+    expect_error(ErrorCode::already_exists, name,
+                 [&] { store.import_file(directory_ / "mailed.ckp", {.run = name}); });
+    EXPECT_EQ(store.run(name).id, before.id);
+  };
+  { const ckp::Run empty = store.create_run(run_options("empty")); }
+  refused("empty");
+  const auto imported = store.import_file(directory_ / "mailed.ckp", {.run = "done"});
+  refused("done");
+  // Its file may come back.
+  std::filesystem::remove(path() / "runs" / store.run("done").directory / live_name(imported));
+  refused("done");
 }
 
 TEST_F(StoreTest, OrderIsTheCommitNumber) {

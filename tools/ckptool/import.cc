@@ -19,9 +19,10 @@ class Import : public Command {
   void declare() override {
     store_positional();
     positional("FILE", "A standalone .ckp file");
-    option("--run", "RUN", run_,
-           "The run to put it in, made when absent; left out: the name in "
-           "the file, or the file's name");
+    option(
+        "--run", "RUN", run_,
+        "The new run to put it in: none with a checkpoint may have that name; left out: the name "
+        "in the file, or the file's name");
   }
 
   ExitCode run(Context& context) override {

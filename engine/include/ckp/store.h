@@ -153,7 +153,8 @@ class Store {
   VerifyReport verify(const VerifyOptions& options = {}) const;
 
   // Takes a standalone file into the store as the one checkpoint of a new run; the file stays.
-  // Error(already_exists) when the run exists.
+  // Error(already_exists) when the run exists, unless an import left it that was interrupted before
+  // it had a checkpoint: it is removed first, where deleting is allowed.
   CheckpointRecord import_file(const std::filesystem::path& file, const ImportOptions& options);
 
   struct RebuildReport {
