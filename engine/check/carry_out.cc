@@ -34,7 +34,7 @@ class Carrier {
       keep_originals();               // P2
       write_new_packs();              // P3
       StoreLock lock = core_.lock();  // P4
-      check_unchanged(fs_, core_.layout(), plan_);
+      check_unchanged(core_, plan_);
       change(lock);
     } catch (const Error& error) {
       if (changing_) throw;
@@ -99,6 +99,7 @@ class Carrier {
     const bool trusted = core_.is_trusted(lock);
     if (changes_names()) number_ = lock.begin(all_runs);  // P5
     write_identity();
+    for (const PutBack& move : plan_.moves) put_back(fs_, move);
     mend_journals();
     replace_mended();  // P6
     commit_salvaged(lock);
@@ -108,7 +109,9 @@ class Carrier {
     update_index(lock, trusted);  // P7
   }
 
-  bool changes_names() const { return !plan_.packs.empty() || !plan_.journals.empty(); }
+  bool changes_names() const {
+    return !plan_.packs.empty() || !plan_.journals.empty() || !plan_.moves.empty();
+  }
 
   void write_identity() {
     if (!plan_.identity) return;

@@ -105,6 +105,8 @@ std::string_view to_string(RepairAction action) {
       return "rewrite_identity";
     case RepairAction::make_runs:
       return "make_runs";
+    case RepairAction::put_back:
+      return "put_back";
     case RepairAction::rebuild_index:
       return "rebuild_index";
     case RepairAction::mend_journal:

@@ -24,26 +24,38 @@ class Planner {
     found_ = survey(core_, options_);
     plan_.report.complete = found_.complete;
     if (!found_.complete) return std::move(plan_);
-    note_salvaged();
-    plan_journals();
-    for (const auto& [uuid, patient] : found_.patients) plan_patient(uuid, patient);
-    for (const auto& [uuid, pack] : found_.snapshot.packs) {
-      if (!found_.patients.contains(uuid)) plan_dependent(pack);
+    if (found_.put_backs.moves.empty()) {
+      plan_files();
+    } else {
+      plan_moves();
     }
-    for (const auto& path : found_.misplaced) {
-      plan_misplaced(path, "a pack of another run was put here");
-    }
-    for (const auto& path : found_.snapshot.repeated) {
-      plan_misplaced(path, "a second file of a pack that the store has");
-      step_of(plan_.packs.back()).restores = true;
-    }
-    for (const auto& [path, why] : found_.unreadable) add_step(RepairAction::leave, path, why);
     plan_obstacles();
     plan_index();
     return std::move(plan_);
   }
 
  private:
+  void plan_files() {
+    note_salvaged();
+    plan_journals();
+    for (const auto& [uuid, patient] : found_.patients) plan_patient(uuid, patient);
+    for (const auto& [uuid, pack] : found_.snapshot.packs) {
+      if (!found_.patients.contains(uuid)) plan_dependent(pack);
+    }
+    for (const auto& path : found_.misplaced) leave_misplaced(path);
+    for (const auto& path : found_.snapshot.repeated) plan_repeated(path);
+    for (const auto& [path, why] : found_.unreadable) add_step(RepairAction::leave, path, why);
+  }
+
+  void plan_moves() {
+    for (PutBack& move : found_.put_backs.moves) {
+      const auto step = add_step(RepairAction::put_back, move.from.string(), move.message);
+      plan_.report.steps[step].run = move.run;
+      plan_.report.steps[step].restores = true;
+      plan_.moves.push_back(std::move(move));
+    }
+  }
+
   std::size_t add_step(RepairAction action, std::string path, std::string message) {
     RepairStep step;
     step.action = action;
@@ -98,6 +110,8 @@ class Planner {
 
   // Copying it aside could fill the disk.
   std::string why_not_mended(const JournalProblem& problem) const {
+    const auto stuck = found_.put_backs.stuck.find(problem.path);
+    if (stuck != found_.put_backs.stuck.end()) return stuck->second;
     const auto status = core_.fs().status(problem.path);
     if (!status || status->size <= max_journal_size) return {};
     return "move it away, then repair again";
@@ -288,7 +302,16 @@ class Planner {
     return lost;
   }
 
-  void plan_misplaced(const std::filesystem::path& path, const char* what) {
+  // Others may need it.
+  void leave_misplaced(const std::filesystem::path& path) {
+    const auto stuck = found_.put_backs.stuck.find(path);
+    add_step(RepairAction::leave, path.string(),
+             stuck != found_.put_backs.stuck.end()
+                 ? stuck->second
+                 : fmt::format("{}: a pack of another run was put here", path.string()));
+  }
+
+  void plan_repeated(const std::filesystem::path& path) {
     const auto name = parse_pack_name(path.filename().string());
     if (!name) return;
     PackRepair repair;
@@ -297,8 +320,10 @@ class Planner {
     repair.seen = core_.fs().status(path);
     repair.directory = path.parent_path().filename().string();
     repair.remove = true;
-    repair.step = add_step(RepairAction::set_aside, path.string(),
-                           fmt::format("{}: {}", path.string(), what));
+    repair.step =
+        add_step(RepairAction::set_aside, path.string(),
+                 fmt::format("{}: a second file of a pack that the store has", path.string()));
+    step_of(repair).restores = true;
     plan_.packs.push_back(std::move(repair));
   }
 
@@ -314,7 +339,9 @@ class Planner {
 
   void plan_index() {
     index_.check_itself(false);
-    if (plan_.packs.empty() && plan_.journals.empty()) index_.compare(found_.cache);
+    if (plan_.packs.empty() && plan_.journals.empty() && plan_.moves.empty()) {
+      index_.compare(found_.cache);
+    }
     const bool changed = index_.was_changed();
     const IndexCheck check = index_.result();
     for (const LostCheckpoint& lost : check.lost) {
@@ -327,11 +354,13 @@ class Planner {
       step.epoch = lost.record.epoch;
       step.step = lost.record.step;
     }
-    plan_.rebuild_index = changed || !check.damage.empty() || !plan_.obstacles.empty();
+    const bool moves = !plan_.moves.empty() && core_.index_state() != StoreCore::IndexState::none;
+    plan_.rebuild_index = changed || !check.damage.empty() || !plan_.obstacles.empty() || moves;
     if (!plan_.rebuild_index) return;
     const auto step = add_step(RepairAction::rebuild_index, core_.index_layout().index().string(),
                                !check.damage.empty()  ? first_of(check.damage)
                                : !check.notes.empty() ? check.notes.front()
+                               : moves                ? "the index is of files that are put back"
                                                       : plan_.report.steps.back().message);
     plan_.report.steps[step].restores = true;
   }

@@ -63,6 +63,7 @@ struct IndexObstacle {
 struct RepairPlan {
   RepairReport report;
   std::optional<NewIdentity> identity;
+  std::vector<PutBack> moves;  // with these, no packs and journals: those come later
   std::vector<PackRepair> packs;
   std::vector<JournalMend> journals;
   std::vector<LostFile> forgotten;

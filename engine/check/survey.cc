@@ -21,6 +21,8 @@ class Surveyor {
 
   Survey run() {
     found_.snapshot = take_snapshot(core_, found_.cache);
+    found_.put_backs = find_put_backs(core_.fs(), core_.layout(), found_.snapshot);
+    if (!found_.put_backs.moves.empty()) return std::move(found_);
     check_all_packs();
     if (!found_.complete) return std::move(found_);
     for (const UnreachableFile& file : found_.snapshot.unreachable) {

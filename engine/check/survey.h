@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check/pack_check.h"
+#include "check/put_back.h"
 #include "ckp/repair.h"
 #include "load/open_pack.h"
 #include "retention/snapshot.h"
@@ -38,6 +39,7 @@ struct Patient {
 struct Survey {
   Snapshot snapshot;
   PackCache cache;
+  PutBacks put_backs;  // with moves among them nothing else was looked for
   std::map<Uuid, Patient> patients;
   // Chunks that live checkpoints refer to, and of which no undamaged copy is in the store.
   std::set<format::ChunkAddress> lost;
@@ -46,8 +48,8 @@ struct Survey {
   bool complete = true;
 };
 
-// Reads every stored byte (as `options.level` says) and changes nothing. Error(newer_format) when a
-// pack is of a newer version: what it needs is unknown.
+// Reads every stored byte (as `options.level` says) when every file is where it belongs. Changes
+// nothing. Error(newer_format) when a pack is of a newer version: what it needs is unknown.
 Survey survey(StoreCore& core, const RepairOptions& options);
 
 // The manifest of a live checkpoint: the patient's, or from its file. Nothing when it is

@@ -31,9 +31,23 @@ void check_journal(FileSystem& fs, const StoreLayout& layout, const JournalMend&
                                              mend.problem.path));
 }
 
+void check_moves(StoreCore& core, const std::vector<PutBack>& moves) {
+  if (moves.empty()) return;
+  PackCache cache;
+  const Snapshot now = take_snapshot(core, cache);
+  if (find_put_backs(core.fs(), core.layout(), now).moves == moves) return;
+  throw Error(ErrorCode::locked,
+              fmt::format("{}: files were changed by another process while a repair was prepared; "
+                          "repair again",
+                          core.layout().runs().string()));
+}
+
 }  // namespace
 
-void check_unchanged(FileSystem& fs, const StoreLayout& layout, const RepairPlan& plan) {
+void check_unchanged(StoreCore& core, const RepairPlan& plan) {
+  FileSystem& fs = core.fs();
+  const StoreLayout& layout = core.layout();
+  check_moves(core, plan.moves);
   if (plan.identity) check_file(fs, layout.identity(), plan.identity->seen);
   for (const IndexObstacle& one : plan.obstacles) check_file(fs, one.path, one.seen);
   for (const JournalMend& mend : plan.journals) check_journal(fs, layout, mend);

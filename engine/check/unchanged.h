@@ -7,6 +7,6 @@ namespace ckp {
 
 // P4, under the store's lock. Error(locked) when one was changed, pruned or repaired by somebody
 // else since it was looked at, or when a process has begun to train a run whose journal is mended.
-void check_unchanged(FileSystem& fs, const StoreLayout& layout, const RepairPlan& plan);
+void check_unchanged(StoreCore& core, const RepairPlan& plan);
 
 }  // namespace ckp

@@ -114,8 +114,8 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack) {
   if (run && *run != result.record.run) {
     throw Error(
         ErrorCode::corrupt,
-        fmt::format("{}: a checkpoint of run {} ({}) lies in the directory of another; move "
-                    "it away and use: ckptool import",
+        fmt::format("{}: a checkpoint of run {} ({}) lies in the directory of another; "
+                    "ckptool repair puts it back",
                     pack.path.string(), result.record.run_name, result.record.run.short_hex()));
   }
   return result;

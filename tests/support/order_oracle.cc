@@ -208,6 +208,9 @@ void OrderOracle::renamed(const Path& from, const Path& to, bool may_replace, bo
 
 void OrderOracle::pack_renamed(const Path& from, const Path& to) {
   const auto before = pack_at(from), after = pack_at(to);
+  if (before && before == after && from.parent_path() != to.parent_path()) {
+    return pack_put_back(from, to);
+  }
   if (!before || !after || from.parent_path() != to.parent_path()) {
     return violation("H3", from, "a pack is renamed to " + to.string());
   }
@@ -232,6 +235,21 @@ void OrderOracle::pack_renamed(const Path& from, const Path& to) {
       pack_died(*session, from, to);
       break;
   }
+  session->renamed_in.insert(to.parent_path());
+}
+
+// P6, of a sound pack in another run's directory: its name stays.
+void OrderOracle::pack_put_back(const Path& from, const Path& to) {
+  Session* session = session_of(root_of_file(from), from, "P6");
+  if (session == nullptr) return;
+  check_finished(*session, from);
+  if (pack_at(from)->state == PackState::temporary) {
+    violation("P6", from, "a pack that is being written is moved");
+  }
+  if (session->announced != std::string(all_runs)) {
+    violation("P5", from, "renamed before the state block announced it");
+  }
+  session->renamed_in.insert(from.parent_path());
   session->renamed_in.insert(to.parent_path());
 }
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "command.h"
 #include "interrupt.h"
 #include "progress.h"
@@ -44,6 +46,8 @@ std::string cure(const RepairStep& step) {
     case RepairAction::make_runs:
       return "make the directory anew, empty; repair again to take the lost checkpoints out of the "
              "index";
+    case RepairAction::put_back:
+      return "put it back";
     case RepairAction::rebuild_index:
       return "make the index anew from packs and journals";
     case RepairAction::mend_journal:
@@ -66,6 +70,11 @@ std::string cure(const RepairStep& step) {
       return "left as it is";
   }
   return "";
+}
+
+bool puts_back(const RepairReport& report) {
+  return std::any_of(report.steps.begin(), report.steps.end(),
+                     [](const RepairStep& step) { return step.action == RepairAction::put_back; });
 }
 
 Json step_json(const RepairStep& step) {
@@ -160,6 +169,9 @@ class Repair : public Command {
     }
     if (quiet()) return text;
     if (report.nothing_to_do()) return text + "nothing to repair\n";
+    if (puts_back(report)) {
+      text += "first everything goes back to its place; repair again to have it checked there\n";
+    }
     if (dry_run_) {
       return text +
              fmt::format("nothing was changed; next: ckptool repair {}\n", shell_word(store));

@@ -14,6 +14,8 @@ namespace ckp {
 enum class RepairAction {
   rewrite_identity,  // the file STORE is made anew
   make_runs,         // the directory runs/ is missing, and all that was in it: it is made empty
+  put_back,          // a file in another run's directory, or a run's directory under another name,
+                     // goes where it belongs; damage is looked for by the repair after that
   rebuild_index,     // from packs and journals
   mend_journal,      // what can be read of it stays, what is lost is marked as known
   mend_pack,         // written anew, damaged chunks from identical ones elsewhere in the store
@@ -67,12 +69,14 @@ bool can_repair(const std::filesystem::path& path, FileSystem& fs);
 // What repair would do. Changes nothing.
 RepairReport plan_repair(const std::filesystem::path& path, const RepairOptions& options = {},
                          const StoreOptions& store = {});
-// Does it, and returns what was done. Whatever it replaces or moves is copied first, into
-// `set-aside/<date>-<n>/` inside the store. May run beside saves, loads and prunes; the journal of
-// a run that is being trained is left for later. Error(newer_format) when a newer version has
-// written something into the store; Error(locked) when files change under its hands: run it again;
-// Error(unsupported) where prune refuses to delete. One that fails before it has replaced or moved
-// anything takes its copies away again, and its message says that nothing was changed.
+// Does it, and returns what was done. Whatever it replaces or removes is copied first, into
+// `set-aside/<date>-<n>/` inside the store. A sound pack that lies in another run's directory is
+// put back, or, where that cannot be, left there. May run beside saves, loads and prunes; the
+// journal of a run that is being trained is left for later. Error(newer_format) when a newer
+// version has written something into the store; Error(locked) when files change under its hands:
+// run it again; Error(unsupported) where prune refuses to delete. One that fails before it has
+// replaced or moved anything takes its copies away again, and its message says that nothing was
+// changed.
 RepairReport repair(const std::filesystem::path& path, const RepairOptions& options = {},
                     const StoreOptions& store = {});
 
