@@ -26,6 +26,14 @@ bool has_gap_inside(const format::JournalContents& contents, std::uint64_t size)
                      [&](const auto& gap) { return gap.end != size; });
 }
 
+// `size`: of the file before anything is cut off.
+std::uint64_t lost_bytes(const format::JournalContents& contents, std::uint64_t size,
+                         std::uint64_t marked) {
+  std::uint64_t lost = marked > size ? marked - size : 0;
+  for (const auto& gap : contents.gaps) lost += gap.end - gap.offset;
+  return lost;
+}
+
 }  // namespace
 
 MendedJournal mend_journal(FileSystem& fs, const JournalProblem& problem, const Uuid& run) {
@@ -36,6 +44,8 @@ MendedJournal mend_journal(FileSystem& fs, const JournalProblem& problem, const 
   result.bytes = read_whole(fs, problem.path);
   put_header(result.bytes, header);
   const auto contents = format::decode_journal(result.bytes);
+  result.records = contents.records.size();
+  result.lost = lost_bytes(contents, result.bytes.size(), problem.mark.length);
   if (contents.records.empty()) result.bytes.resize(format::JournalHeader::size);
   const auto marked = std::span(result.bytes);
   result.restores = problem.mark.length <= marked.size() &&

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "check/journal_check.h"
@@ -11,6 +12,8 @@ namespace ckp {
 struct MendedJournal {
   std::vector<std::byte> bytes;  // of the whole file
   bool restores = false;         // every byte that the marks speak of is right
+  std::uint64_t records = 0;     // readable, and kept
+  std::uint64_t lost = 0;        // bytes that are no readable record, or that are missing
 };
 
 // The header anew from the file's name, every record where it was, and, when something is lost, a

@@ -1,5 +1,5 @@
-// Packs and journals that lie in another run's directory, and run directories under another run's
-// name: hands moved them, and they are as good as before.
+// Packs and journals that lie in another run's directory or (journals) under each other's names,
+// and run directories under another run's name: hands moved them, and they are as good as before.
 #pragma once
 
 #include <filesystem>
@@ -26,7 +26,7 @@ struct PutBacks {
 
 // A pack's manifest and a journal's header say whose they are. A directory in which everything is
 // of one other run, which has no directory, gets its name; any other file goes to its own run's
-// directory, unless it has none, or a file of that name is there. Changes nothing.
+// directory, unless it has none, or a file of that name is there and stays. Changes nothing.
 PutBacks find_put_backs(FileSystem& fs, const StoreLayout& layout, const Snapshot& snapshot);
 
 // Durable when it returns. Under the store's lock.

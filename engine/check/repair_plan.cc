@@ -134,8 +134,12 @@ class Planner {
             why_not.empty() ? problem.message : fmt::format("{}; {}", problem.message, why_not));
         plan_.report.steps[step].run = run.record ? run.record->name : "";
         if (!why_not.empty()) continue;
-        plan_.report.steps[step].restores =
-            mend_journal(core_.fs(), problem, run.directory.run).restores;
+        const MendedJournal mended = mend_journal(core_.fs(), problem, run.directory.run);
+        plan_.report.steps[step].restores = mended.restores;
+        if (!mended.restores) {
+          plan_.report.steps[step].message += fmt::format(
+              "; {} records of it are kept, {} bytes are lost", mended.records, mended.lost);
+        }
         const auto status = seen.find(problem.path);
         plan_.journals.push_back({step, std::move(problem),
                                   status == seen.end() ? std::nullopt : status->second,

@@ -1,6 +1,7 @@
 // Repair of everything besides packs: STORE, the lock file, journals, the index.
 #include <fstream>
 
+#include "ckp/format/journal_record.h"
 #include "index/index.h"
 #include "repair_fixture.h"
 
@@ -227,6 +228,9 @@ TEST_F(RepairFilesTest, ALostRecordIsMarkedAndTheOthersStay) {
   EXPECT_EQ(findings(), 1u);
   const RepairReport done = expect_one(RepairAction::mend_journal, {journal()});
   EXPECT_FALSE(done.restores_all());
+  const auto records = format::decode_journal(sound).records;
+  const std::string kept = fmt::format("; {} records of it are kept, ", records.size() - 1);
+  EXPECT_NE(done.steps.at(0).message.find(kept), std::string::npos) << done.steps[0].message;
   const VerifyReport after = Store::open(path()).verify();
   ASSERT_EQ(after.notes.size(), 1u);
   EXPECT_NE(after.notes[0].find("was repaired"), std::string::npos);

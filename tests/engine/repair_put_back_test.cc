@@ -93,13 +93,31 @@ TEST_F(RepairPutBackTest, APackInAnotherRunsDirectory) {
   const RepairReport plan = plan_repair(path());
   EXPECT_EQ(plan.steps.at(0).path, moved.string());
   EXPECT_EQ(plan.steps.at(0).run, "cnn");
-  EXPECT_NE(plan.steps.at(0).message.find("its place is " + packs_[2].string()), std::string::npos);
+  EXPECT_NE(plan.steps.at(0).message.find("it goes to " + packs_[2].string()), std::string::npos);
   expect_put_back(1);
 }
 
 TEST_F(RepairPutBackTest, AJournalInAnotherRunsDirectory) {
   const fs::path file = journal();
   fs::rename(file, other_directory_ / file.filename());
+  expect_put_back(1);
+}
+
+TEST_F(RepairPutBackTest, TwoJournalsUnderEachOthersNames) {
+  const fs::path one = journal(), other = journal_in(other_directory_);
+  swap(one, other);
+  expect_put_back(3);  // one of them makes way first
+}
+
+// Killed after the first, or the second, of the three renames.
+TEST_F(RepairPutBackTest, JournalsOfWhichOneHasMadeWay) {
+  const fs::path one = journal(), other = journal_in(other_directory_);
+  swap(one, other);
+  const std::string between = one.string() + ".put-back." + other.filename().string();
+  fs::rename(other, between);
+  expect_put_back(2);
+  fs::rename(one, between);
+  Store::open(path()).rebuild_index();
   expect_put_back(1);
 }
 
