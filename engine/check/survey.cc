@@ -29,6 +29,7 @@ class Surveyor {
       found_.unreadable.emplace_back(file.facts.file.path.string(), file.what_is_wrong());
     }
     put_back_strays();
+    read_repeated();
     find_wanted();
     find_twins();
     settle();
@@ -106,6 +107,35 @@ class Surveyor {
     } catch (const Error&) {
       return std::nullopt;
     }
+  }
+
+  // Further files of packs of whose own file nothing can be read.
+  void read_repeated() {
+    for (const auto& path : found_.snapshot.repeated) {
+      try {
+        const auto pack = std::make_shared<const OpenPack>(open_pack(core_.fs(), path));
+        const auto at = found_.patients.find(pack->directory.header.uuid);
+        if (at == found_.patients.end() || at->second.content) continue;
+        at->second.content = pack;
+        at->second.manifest = try_manifest(*pack);
+        at->second.bad = unreadable_chunks(*pack);
+      } catch (const Error&) {
+        // Damaged as well, or gone.
+      }
+    }
+  }
+
+  static std::set<std::uint32_t> unreadable_chunks(const OpenPack& pack) {
+    std::set<std::uint32_t> bad;
+    for (const format::TableEntry& entry : pack.directory.chunks) {
+      std::vector<std::byte> raw(entry.raw_size);
+      try {
+        format::read_chunk(*pack.source, pack.directory, entry, raw);
+      } catch (const Error&) {
+        bad.insert(entry.number);
+      }
+    }
+    return bad;
   }
 
   // Packs that lie under each other's names.

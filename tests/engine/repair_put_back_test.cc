@@ -180,6 +180,16 @@ TEST_F(RepairPutBackTest, APackWhoseRunHasNoDirectoryIsLeft) {
   EXPECT_EQ(to_string(again.steps[0].action), "leave");
 }
 
+// The sound file is what is left of the pack, whatever bears its name.
+TEST_F(RepairPutBackTest, APackWhosePlaceIsTakenByRubbish) {
+  fs::rename(packs_[2], other_directory_ / packs_[2].filename());
+  test::write_bytes(packs_[2], std::vector<std::byte>(5'000));
+  const RepairReport done = repair_and_check({packs_[2]});
+  EXPECT_EQ(files_of_runs(), before_);
+  expect_epochs({1, 2, 3, 4});
+  expect_others();
+}
+
 // Damage elsewhere waits for the repair that comes after.
 TEST_F(RepairPutBackTest, DamageIsMendedByTheRepairAfterIt) {
   fs::rename(packs_[2], other_directory_ / packs_[2].filename());
