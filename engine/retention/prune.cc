@@ -123,14 +123,15 @@ Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const K
   return plan;
 }
 
-// From the lock of R1 to R6, then the rewrites: `choose` makes the plan from a snapshot, and
-// `cache` has what was read outside the lock. Returns what was done.
-template <class Choose>
-PrunePlan carry_out(StoreCore& core, PackCache& cache, const Choose& choose) {
+// R1 to R6, then the rewrites: `read` does R1's reading outside the lock and fills `cache`,
+// `choose` makes the plan from a snapshot under it. Returns what was done.
+template <class Read, class Choose>
+PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const Choose& choose) {
   Snapshot snapshot;
   Plan plan;
   {
-    const ReleasedReserve reserve(core.fs(), core.layout());
+    const ReleasedReserve reserve(core.fs(), core.layout());  // asking the index needs space, too
+    read();
     {
       StoreLock lock = core.lock();
       snapshot = take_snapshot(core, cache);
@@ -170,9 +171,11 @@ PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::
                 const PruneOptions& options) {
   check_may_delete(core, options);
   PackCache cache;
-  Snapshot before;
-  checked_plan(core, cache, before, policy, runs, options);
-  return carry_out(core, cache, [&](const Snapshot& snapshot) {
+  const auto read = [&] {
+    Snapshot snapshot;
+    checked_plan(core, cache, snapshot, policy, runs, options);
+  };
+  return carry_out(core, cache, read, [&](const Snapshot& snapshot) {
     Plan plan = make_plan(core, snapshot, policy, runs, options);
     check_all_readable(core, snapshot, plan.chosen, plan.going);
     return plan;
@@ -196,8 +199,8 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
     return plan;
   };
   PackCache cache;
-  choose(take_snapshot(core, cache));  // R1: the reading happens here, and mistakes are noticed
-  return carry_out(core, cache, choose).bytes_freed;
+  const auto read = [&] { choose(take_snapshot(core, cache)); };
+  return carry_out(core, cache, read, choose).bytes_freed;
 }
 
 }  // namespace ckp
