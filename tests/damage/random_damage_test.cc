@@ -120,7 +120,8 @@ TEST_P(RandomDamage, IsNeverSilent) {
     const Answers answers = test::look(store_, fs, options);
     ASSERT_TRUE(answers.wrong.empty()) << "round " << round << ": " << answers.wrong.front();
     for (const auto& path : hit) {
-      ASSERT_TRUE(answers.has_no_store() || is_told(path, answers)) << "round " << round << ": " << path;
+      ASSERT_TRUE(answers.has_no_store() || is_told(path, answers))
+          << "round " << round << ": " << path;
       ++told;
     }
     for (const auto& path : hit) fs->replace(path, sound[path]);

@@ -131,7 +131,8 @@ class Store {
   // The checkpoint that an address means.
   CheckpointRecord find(const Address& address) const;
 
-  // Opens a checkpoint with all packs it needs. Error(not_found) when it has no file: pruned, or lost.
+  // Opens a checkpoint with all packs it needs. Error(not_found) when it has no file: pruned, or
+  // lost.
   Checkpoint open_checkpoint(const CheckpointRecord& checkpoint) const;
 
   // Takes checkpoints away, or a whole run with its record; frees what nothing else needs and
