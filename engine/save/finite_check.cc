@@ -6,13 +6,29 @@
 #include "save/strided_view.h"
 
 namespace ckp {
+namespace {
+
+bool is_checked(const ChunkLayout& layout, std::size_t tensor) {
+  const format::TensorEntry& entry = layout.tensors[tensor];
+  return layout.check_finite[tensor] != 0 && is_floating(entry.dtype) && !is_empty(entry.shape);
+}
+
+}  // namespace
+
+std::vector<bool> storages_checked_whole(const ChunkLayout& layout) {
+  std::vector<bool> whole(layout.spans.size());
+  for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+    const format::TensorEntry& tensor = layout.tensors[i];
+    if (is_checked(layout, i) && !is_dense(tensor.shape, tensor.strides))
+      whole[tensor.storage] = true;
+  }
+  return whole;
+}
 
 FiniteCheck::FiniteCheck(const ChunkLayout& layout) {
   for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
     const format::TensorEntry& tensor = layout.tensors[i];
-    if (layout.check_finite[i] == 0 || !is_floating(tensor.dtype) || is_empty(tensor.shape)) {
-      continue;
-    }
+    if (!is_checked(layout, i)) continue;
     const std::uint64_t element = size_of(tensor.dtype);
     const std::uint64_t begin = static_cast<std::uint64_t>(tensor.storage_offset) * element;
     if (!is_dense(tensor.shape, tensor.strides)) {

@@ -11,6 +11,10 @@
 
 namespace ckp {
 
+// By storage: whether one of its tensors asks for the check and has gaps, so that its whole span is
+// needed at once.
+std::vector<bool> storages_checked_whole(const ChunkLayout& layout);
+
 // The floating tensors of a layout that ask for the check. Tensors without gaps are checked chunk
 // by chunk, the others as a whole, touched elements only. The layout outlives the object; const
 // members may be called from any number of threads.

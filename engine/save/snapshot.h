@@ -5,21 +5,18 @@
 
 #include "ckp/save.h"
 #include "save/chunk_layout.h"
+#include "save/committed_state.h"
 #include "save/staging.h"
 
 namespace ckp {
 
-struct StateSnapshot {
-  ChunkLayout layout;  // its parts and spans lie in `memory`
-  Value::Map values;
-  Staging memory;
-};
+// Bytes of the chunks that are not in `unchanged`.
+std::uint64_t changed_size(const ChunkLayout& layout, const UnchangedChunks& unchanged);
 
-// Bytes that a snapshot of this layout copies.
-std::uint64_t snapshot_size(const ChunkLayout& layout);
-
-// Copies all that `layout`, the plan of a state, refers to, on `threads` threads. std::bad_alloc.
-StateSnapshot take_snapshot(ChunkLayout layout, Value::Map values, StagingPool& pool,
-                            unsigned threads);
+// Copies the changed chunks of `layout`, the plan of a state, on `threads` threads. Afterwards
+// their parts, and the spans that FiniteCheck needs, lie in the memory that is returned, and no
+// other pointer in `layout` is set. std::bad_alloc.
+Staging take_snapshot(ChunkLayout& layout, const UnchangedChunks& unchanged, StagingPool& pool,
+                      unsigned threads);
 
 }  // namespace ckp

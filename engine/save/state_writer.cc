@@ -1,5 +1,5 @@
-// Three passes over the chunks: hash all of them and look for NaN; find which are stored already;
-// encode and write the rest. Only the second needs to see all chunks at once.
+// Three passes over the chunks: hash those that have changed and look for NaN; find which are
+// stored already; encode and write the rest. Only the second needs to see all chunks at once.
 #include "save/state_writer.h"
 
 #include <fmt/format.h>
@@ -27,27 +27,35 @@ std::int64_t nanoseconds_since(SteadyClock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - start).count();
 }
 
+// Of unchanged chunks, how many a save reads back.
+constexpr std::size_t read_back_per_save = 16;
+
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
 class StateWriter {
  public:
-  StateWriter(ChunkLayout layout, format::PackWriter& writer, const EncodeOptions& options)
-      : writer_(writer),
+  StateWriter(ChunkLayout layout, const Comparison& comparison, format::PackWriter& writer,
+              ChunkFinder* finder, const EncodeOptions& options)
+      : comparison_(comparison),
+        writer_(writer),
+        finder_(finder),
         options_(options),
         threads_(thread_count(options.threads)),
         layout_(std::move(layout)),
         finite_(layout_),
         digests_(layout_.chunks.size()),
-        reference_of_(layout_.chunks.size()) {}
+        reference_of_(layout_.chunks.size()) {
+    if (comparison_.fingerprinter != nullptr) out_.chunks.resize(layout_.chunks.size());
+  }
 
-  WrittenState run(Value::Map values, ChunkFinder* finder) {
+  WrittenState run(Value::Map values) {
     const auto start = SteadyClock::now();
     hash();
     out_.hash_ns = nanoseconds_since(start);
     find_repeats();
-    if (finder != nullptr) find_stored(*finder);
+    if (finder_ != nullptr) find_stored();
     write_chunks();
     describe(std::move(values));
     out_.encode_ns = nanoseconds_since(start) - out_.hash_ns - out_.write_ns;
@@ -61,26 +69,43 @@ class StateWriter {
     return chunk_bytes(layout_, layout_.chunks[chunk], scratch);
   }
 
+  // Null: it has changed.
+  const CommittedChunk* unchanged(std::size_t chunk) const {
+    return comparison_.unchanged.empty() ? nullptr : comparison_.unchanged[chunk];
+  }
+
   void hash() {
     std::atomic<bool> nonfinite{false};
     const std::size_t chunks = layout_.chunks.size();
     parallel_for(chunks + finite_.strided_count(), threads_, [&](std::size_t i) {
-      if (i >= chunks) {
-        if (!nonfinite && finite_.is_strided_nonfinite(i - chunks)) nonfinite = true;
-        return;
-      }
-      const auto scratch = buffers_.take();
-      digests_[i] = digest_of(bytes_of(i, *scratch));
-      if (nonfinite) return;
-      for (const ChunkPart& part : layout_.parts_of(layout_.chunks[i])) {
-        if (finite_.is_nonfinite(part)) nonfinite = true;
-      }
+      const bool found = i < chunks ? hash_chunk(i) : finite_.is_strided_nonfinite(i - chunks);
+      if (found) nonfinite = true;
     });
     out_.nonfinite = nonfinite;
   }
 
+  // Whether it has a NaN or an infinity in it.
+  bool hash_chunk(std::size_t chunk) {
+    if (const CommittedChunk* const same = unchanged(chunk)) {
+      digests_[chunk] = same->reference.raw_digest;
+      if (!out_.chunks.empty()) out_.chunks[chunk] = *same;
+      return same->nonfinite;
+    }
+    const auto scratch = buffers_.take();
+    const auto bytes = bytes_of(chunk, *scratch);
+    digests_[chunk] = digest_of(bytes);
+    const auto parts = layout_.parts_of(layout_.chunks[chunk]);
+    const bool nonfinite = std::ranges::any_of(
+        parts, [&](const ChunkPart& part) { return finite_.is_nonfinite(part); });
+    if (!out_.chunks.empty()) {
+      out_.chunks[chunk].fingerprint = (*comparison_.fingerprinter)(bytes);
+      out_.chunks[chunk].nonfinite = nonfinite;
+    }
+    return nonfinite;
+  }
+
   // Gives every distinct chunk a reference; equal chunks of this state get the same one. The
-  // content id only proposes, bytes decide.
+  // content id only proposes, bytes decide; unchanged chunks are equal if they are stored once.
   void find_repeats() {
     const auto hash = [](const Digest& id) { return static_cast<std::size_t>(id.low ^ id.high); };
     std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(layout_.chunks.size(), hash);
@@ -103,19 +128,66 @@ class StateWriter {
 
   bool is_same(std::size_t a, std::size_t b) const {
     if (layout_.chunks[a].raw_size != layout_.chunks[b].raw_size) return false;
+    const CommittedChunk* const stored_a = unchanged(a);
+    const CommittedChunk* const stored_b = unchanged(b);
+    if (stored_a != nullptr && stored_b != nullptr) {
+      return stored_a->reference.address == stored_b->reference.address;
+    }
+    if (stored_a != nullptr || stored_b != nullptr) return false;  // there are no bytes to compare
     const auto scratch_a = buffers_.take();
     const auto scratch_b = buffers_.take();
     return equal(bytes_of(a, *scratch_a), bytes_of(b, *scratch_b));
   }
 
-  void find_stored(ChunkFinder& finder) {
+  void find_stored() {
+    std::vector<std::size_t> asked;  // indices into first_chunks_
+    std::vector<std::size_t> kept;
+    for (std::size_t i = 0; i < first_chunks_.size(); ++i) {
+      const CommittedChunk* const same = unchanged(first_chunks_[i]);
+      if (same == nullptr) {
+        asked.push_back(i);
+      } else if (finder_->is_live(same->reference)) {
+        references_[i] = same->reference;
+        kept.push_back(first_chunks_[i]);
+      }
+    }
+    read_some_back(kept);
+    propose(asked);
+  }
+
+  void read_some_back(const std::vector<std::size_t>& kept) {
+    const std::size_t stride = kept.size() / read_back_per_save + 1;
+    std::vector<std::size_t> chosen;
+    for (std::size_t i = comparison_.turn % stride; i < kept.size(); i += stride)
+      chosen.push_back(kept[i]);
+    parallel_for(chosen.size(), threads_, [&](std::size_t i) {
+      const auto scratch = buffers_.take();
+      read_unchanged(chosen[i], *scratch);
+    });
+  }
+
+  std::span<const std::byte> read_unchanged(std::size_t chunk, std::vector<std::byte>& out) {
+    out.resize(layout_.chunks[chunk].raw_size);
+    try {
+      finder_->read_unchanged(unchanged(chunk)->reference, out);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt) throw;
+      throw Error(ErrorCode::corrupt,
+                  fmt::format("{}; this checkpoint would have shared it: it was not saved, and the "
+                              "next save stores everything anew",
+                              error.what()));
+    }
+    return out;
+  }
+
+  void propose(const std::vector<std::size_t>& asked) {
     std::vector<Digest> digests;
     std::vector<std::uint32_t> sizes;
-    for (const std::size_t chunk : first_chunks_) {
-      digests.push_back(digests_[chunk]);
-      sizes.push_back(layout_.chunks[chunk].raw_size);
+    for (const std::size_t i : asked) {
+      digests.push_back(digests_[first_chunks_[i]]);
+      sizes.push_back(layout_.chunks[first_chunks_[i]].raw_size);
     }
-    const auto candidates = finder.find(digests, sizes);
+    const auto candidates = finder_->find(digests, sizes);
     if (candidates.size() != digests.size()) {
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("ChunkFinder::find: {} answers to {} questions", candidates.size(),
@@ -123,18 +195,18 @@ class StateWriter {
     }
     parallel_for(candidates.size(), threads_, [&](std::size_t i) {
       for (const Reference& candidate : candidates[i]) {
-        if (!holds_chunk(finder, candidate, first_chunks_[i])) continue;
-        references_[i] = Reference{candidate.address, digests[i], sizes[i]};
+        if (!holds_chunk(candidate, first_chunks_[asked[i]])) continue;
+        references_[asked[i]] = Reference{candidate.address, digests[i], sizes[i]};
         break;
       }
     });
   }
 
-  bool holds_chunk(ChunkFinder& finder, const Reference& candidate, std::size_t chunk) const {
+  bool holds_chunk(const Reference& candidate, std::size_t chunk) const {
     if (candidate.raw_size != layout_.chunks[chunk].raw_size) return false;
     const auto stored = buffers_.take();
     stored->resize(candidate.raw_size);
-    if (!finder.read(candidate, *stored)) return false;
+    if (!finder_->read(candidate, *stored)) return false;
     const auto scratch = buffers_.take();
     return equal(bytes_of(chunk, *scratch), *stored);
   }
@@ -159,7 +231,8 @@ class StateWriter {
       Slot& slot = slots[i % window];
       const std::size_t chunk = first_chunks_[to_write[i]];
       slot.scratch = buffers_.take();
-      slot.raw = bytes_of(chunk, *slot.scratch);
+      slot.raw = unchanged(chunk) != nullptr ? read_unchanged(chunk, *slot.scratch)
+                                             : bytes_of(chunk, *slot.scratch);
       slot.encoded =
           format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression);
     };
@@ -188,6 +261,9 @@ class StateWriter {
 
   void describe(Value::Map values) {
     out_.manifest.values = std::move(values);
+    for (std::size_t i = 0; i < out_.chunks.size(); ++i) {
+      out_.chunks[i].reference = *references_[reference_of_[i]];
+    }
     out_.manifest.references.reserve(references_.size());
     for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
     out_.manifest.storages = std::move(layout_.storages);
@@ -199,7 +275,9 @@ class StateWriter {
     out_.manifest.tensors = std::move(layout_.tensors);
   }
 
+  const Comparison& comparison_;
   format::PackWriter& writer_;
+  ChunkFinder* const finder_;
   const EncodeOptions& options_;
   const unsigned threads_;
   ChunkLayout layout_;
@@ -217,13 +295,14 @@ class StateWriter {
 WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
                          const EncodeOptions& options) {
   check_chunk_size(options.chunk_size);
-  return write_layout(plan_chunks(state, options.chunk_size), state.values(), writer, finder,
+  return write_layout(plan_chunks(state, options.chunk_size), {}, state.values(), writer, finder,
                       options);
 }
 
-WrittenState write_layout(ChunkLayout layout, Value::Map values, format::PackWriter& writer,
-                          ChunkFinder* finder, const EncodeOptions& options) {
-  return StateWriter(std::move(layout), writer, options).run(std::move(values), finder);
+WrittenState write_layout(ChunkLayout layout, const Comparison& comparison, Value::Map values,
+                          format::PackWriter& writer, ChunkFinder* finder,
+                          const EncodeOptions& options) {
+  return StateWriter(std::move(layout), comparison, writer, finder, options).run(std::move(values));
 }
 
 }  // namespace ckp

@@ -11,6 +11,7 @@
 #include "ckp/save.h"
 #include "ckp/state_dict.h"
 #include "save/chunk_layout.h"
+#include "save/committed_state.h"
 
 namespace ckp {
 
@@ -26,11 +27,25 @@ class ChunkFinder {
   // The raw bytes behind a candidate; false when they cannot be read (then it is not shared).
   // Called on several threads at once, after find() has returned.
   virtual bool read(const format::ChunkReference& reference, std::span<std::byte> out) = 0;
+  // Whether a chunk that has not changed since it was committed may be referenced where it is.
+  virtual bool is_live(const format::ChunkReference& unchanged) = 0;
+  // The raw bytes of such a chunk, live or not, verified; throws Error. On several threads at once.
+  virtual void read_unchanged(const format::ChunkReference& unchanged,
+                              std::span<std::byte> out) = 0;
+};
+
+// What a state was found to have in common with the last committed one.
+struct Comparison {
+  UnchangedChunks unchanged;                     // empty: nothing
+  const Fingerprinter* fingerprinter = nullptr;  // null: WrittenState::chunks is not wanted
+  std::uint64_t turn = 0;                        // grows from save to save; see write_layout
 };
 
 struct WrittenState {
   // references, storages, tensors and values; `checkpoint` is left empty.
   format::Manifest manifest;
+  // By chunk of the layout; what stands in this pack has a nil pack in its reference.
+  std::vector<CommittedChunk> chunks;
   bool nonfinite = false;
   std::uint64_t chunks_written = 0, chunks_shared = 0, bytes_shared = 0;
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0;
@@ -41,8 +56,12 @@ struct WrittenState {
 // chunks per thread. Does not finish the writer. `finder` may be null.
 WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
                          const EncodeOptions& options);
-// The same of a state that is cut into chunks already; the bytes are read where `layout` says.
-WrittenState write_layout(ChunkLayout layout, Value::Map values, format::PackWriter& writer,
-                          ChunkFinder* finder, const EncodeOptions& options);
+// The same of a state that is cut into chunks already; the bytes are read where `layout` says,
+// those of unchanged chunks not at all. Of these, a few are read back where they are stored, others
+// in each turn, so that damage there does not go on unseen for ever: Error(corrupt) then, and the
+// next save is to store everything anew.
+WrittenState write_layout(ChunkLayout layout, const Comparison& comparison, Value::Map values,
+                          format::PackWriter& writer, ChunkFinder* finder,
+                          const EncodeOptions& options);
 
 }  // namespace ckp

@@ -10,18 +10,21 @@ constexpr std::size_t candidates_per_chunk = 4;
 }  // namespace
 
 LiveChunks::LiveChunks(StoreCore& core, std::string run_directory,
-                       const Checkpoint::Parts* previous)
-    : core_(core), directory_(std::move(run_directory)), previous_(previous) {
-  if (previous_ != nullptr) add_previous();
+                       const Checkpoint::Parts* previous, const Checkpoint::Parts* base)
+    : core_(core), directory_(std::move(run_directory)), base_(base) {
+  if (previous != nullptr) add_chunks_of(*previous);
+  if (base != nullptr && base != previous) add_chunks_of(*base);
 }
 
-void LiveChunks::add_previous() {
+void LiveChunks::add_chunks_of(const Checkpoint::Parts& checkpoint) {
   // One question decides for all of them: a live checkpoint's chunks are all safe to refer to.
-  if (!core_.fs().status(core_.layout().run(directory_) / live_name(previous_->record))) return;
-  packs_ = previous_->packs;
-  for (format::ChunkReference reference : previous_->manifest.references) {
-    if (reference.address.pack.is_nil()) reference.address.pack = previous_->record.id;
+  const Uuid& pack = checkpoint.record.id;
+  if (!core_.fs().status(core_.layout().run(directory_) / live_name(checkpoint.record))) return;
+  packs_.insert(checkpoint.packs.begin(), checkpoint.packs.end());
+  for (format::ChunkReference reference : checkpoint.manifest.references) {
+    if (reference.address.pack.is_nil()) reference.address.pack = pack;
     known_.emplace(content_id(reference.raw_digest), reference);
+    live_chunks_.insert(reference.address);
   }
 }
 
@@ -83,6 +86,14 @@ bool LiveChunks::read(const format::ChunkReference& reference, std::span<std::by
   } catch (const Error&) {
     return false;
   }
+}
+
+bool LiveChunks::is_live(const format::ChunkReference& unchanged) {
+  return live_chunks_.contains(unchanged.address);
+}
+
+void LiveChunks::read_unchanged(const format::ChunkReference& unchanged, std::span<std::byte> out) {
+  read_reference(base_->packs, Uuid{}, unchanged, out);
 }
 
 }  // namespace ckp

@@ -118,7 +118,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
                        const std::optional<Address>& from) {
   run.skipped.clear();
   run.continued_from.reset();
-  run.previous.reset();
+  run.committed.reset();
   std::vector<Error> unreadable;
   const auto checkpoints = read_checkpoints(run.core->fs(), directory, &unreadable);
   for (const Error& error : unreadable) {
@@ -140,7 +140,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
     try {
       auto parts = open_checkpoint_parts(*run.core, directory.name, candidate);
       check_stored_bytes(*parts);
-      run.previous = parts;
+      run.committed = std::make_shared<const CommittedState>(CommittedState{parts, {}});
       run.continued_from.emplace(std::move(parts));
       run.attempt.continued_from = candidate.id;
       run.attempt.continued_attempt = candidate.attempt;
@@ -203,7 +203,7 @@ void note_lost(Run::Impl& run, StoreLock& lock) {
         fmt::format("{}: the file is missing, and the checkpoint was neither "
                     "pruned nor removed",
                     (directory.path / live_name(checkpoint)).string()));
-    if (!run.previous) throw_nothing_readable(run);
+    if (!run.committed) throw_nothing_readable(run);
   }
 }
 
@@ -211,7 +211,9 @@ void note_lost(Run::Impl& run, StoreLock& lock) {
 bool announce_attempt(Run::Impl& run, bool from_newest) {
   StoreCore& core = *run.core;
   StoreLock lock = core.lock();
-  if (run.previous && !is_live(core, run.record.directory, run.previous->record)) return false;
+  if (run.committed && !is_live(core, run.record.directory, run.committed->checkpoint->record)) {
+    return false;
+  }
   if (from_newest) note_lost(run, lock);
   run.record.attempts.push_back(run.attempt);
   run.record.status = RunStatus::in_progress;

@@ -13,6 +13,7 @@
 #include "load/open_pack.h"
 #include "runs/journal.h"
 #include "save/snapshot.h"
+#include "save/state_writer.h"
 #include "store/run_scan.h"
 #include "store/save_pipeline.h"
 #include "store/store_core.h"
@@ -27,18 +28,18 @@ struct Run::Impl {
   const std::shared_ptr<StoreCore> core;
   RunRecord record;
   Attempt attempt;
-  // The owner's calls and the background thread meet in the journal and `last_commit`; the mutex
-  // guards both. `previous` is the background thread's while saves are in flight; nothing else
-  // changes then.
+  // The owner's calls and the background thread meet in the journal, `last_commit` and `committed`;
+  // the mutex guards them. Nothing else changes while saves are in flight.
   std::mutex journal_mutex;
   std::unique_ptr<JournalWriter> journal;
   std::optional<Checkpoint> continued_from;
   std::vector<std::string> skipped;
-  // The last committed checkpoint of this attempt, or the one it continued from: chunks of it may
-  // be shared while it is live.
-  std::shared_ptr<const Checkpoint::Parts> previous;
+  // The last committed checkpoint of this attempt, or the one it continued from: the next save is
+  // compared with it, and may share its chunks while it is live.
+  std::shared_ptr<const CommittedState> committed;
   std::uint64_t last_commit = 0;  // the last number this process has seen
   const std::uint32_t creator_pid;
+  const Fingerprinter fingerprinter;
   StagingPool staging;
   std::unique_ptr<SavePipeline> pipeline;  // last: the saves in it use everything above
 
@@ -54,10 +55,23 @@ struct Run::Impl {
   void renew_journal();
   // Another journal for this attempt, with what each begins with; not yet synced.
   std::unique_ptr<JournalWriter> begin_journal() const;
+  // A save on its way.
+  struct Planned {
+    SaveOptions options;
+    std::int64_t now_ns = 0;
+    Value::Map values;
+    ChunkLayout layout;
+    std::vector<Digest> places;                  // by chunk
+    std::shared_ptr<const CommittedState> base;  // what it was compared with; may be null
+    Comparison comparison;                       // points into `base`
+    std::optional<Staging> copy;                 // what `layout` points into, in the background
+  };
   PendingSave save(const StateDict& state, const SaveOptions& options);
+  Planned plan(const StateDict& state, const SaveOptions& options);
   // S1 to C9, of a state that nobody changes meanwhile.
-  void write(ChunkLayout layout, Value::Map values, const SaveOptions& options, std::int64_t now_ns,
-             SaveReport& report);
+  void write(Planned save, SaveReport& report);
+  std::shared_ptr<const CommittedState> last_committed();
+  void saw_committed(std::shared_ptr<const CommittedState> state);
   // Takes over a checkpoint from elsewhere: its stored chunks as they are, its facts but for those
   // of run and attempt.
   SaveReport adopt(const Checkpoint& checkpoint);

@@ -53,8 +53,6 @@ class ReservingSink {
   std::uint64_t reserved_ = 0;
 };
 
-bool is_large(const ChunkLayout& layout) { return snapshot_size(layout) >= reserve_step; }
-
 std::vector<Uuid> referred_packs(const format::Manifest& manifest) {
   std::set<Uuid> packs;
   for (const auto& reference : manifest.references) packs.insert(reference.address.pack);
@@ -139,13 +137,28 @@ class PackInTheMaking {
   format::PackWriter writer_;
 };
 
-// What the next save may share chunks with.
-std::shared_ptr<const Checkpoint::Parts> reopen(Run::Impl& run, const CheckpointRecord& record) {
+// What the next save may share chunks with. Nothing when it cannot be opened, pruned already
+// perhaps: the next save stores anew.
+std::shared_ptr<const CommittedState> reopen(Run::Impl& run, const CheckpointRecord& record,
+                                             CommittedState::Chunks chunks) {
   try {
-    return open_checkpoint_parts(*run.core, run.record.directory, record);
+    auto parts = open_checkpoint_parts(*run.core, run.record.directory, record);
+    return std::make_shared<const CommittedState>(
+        CommittedState{std::move(parts), std::move(chunks)});
   } catch (const Error&) {
-    return nullptr;  // pruned already: the next save stores anew
+    return nullptr;
   }
+}
+
+CommittedState::Chunks chunks_by_place(const std::vector<Digest>& places,
+                                       std::vector<CommittedChunk> chunks, const Uuid& pack) {
+  CommittedState::Chunks by_place(chunks.size());
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    Uuid& at = chunks[i].reference.address.pack;
+    if (at.is_nil()) at = pack;
+    by_place.emplace(places[i], std::move(chunks[i]));
+  }
+  return by_place;
 }
 
 void check_options(const RunRecord& run, const SaveOptions& options) {
@@ -158,58 +171,99 @@ void check_options(const RunRecord& run, const SaveOptions& options) {
 
 }  // namespace
 
+std::shared_ptr<const CommittedState> Run::Impl::last_committed() {
+  const std::lock_guard lock(journal_mutex);
+  return committed;
+}
+
+void Run::Impl::saw_committed(std::shared_ptr<const CommittedState> state) {
+  const std::lock_guard lock(journal_mutex);
+  std::swap(committed, state);
+}
+
+Run::Impl::Planned Run::Impl::plan(const StateDict& state, const SaveOptions& options) {
+  Planned save;
+  save.options = options;
+  save.now_ns = core->clock().now_ns();
+  save.values = state.values();
+  save.layout = plan_chunks(state, options.encode.chunk_size);
+  save.places = chunk_places(save.layout);
+  save.base = last_committed();
+  save.comparison.fingerprinter = &fingerprinter;
+  save.comparison.turn = save.base ? save.base->checkpoint->record.commit : 0;
+  save.comparison.unchanged =
+      find_unchanged(save.layout, save.places, save.base ? &save.base->chunks : nullptr,
+                     fingerprinter, thread_count(options.encode.threads));
+  return save;
+}
+
 PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) {
   const auto start = SteadyClock::now();
   check_owner();
   if (const auto error = pipeline->take_error()) std::rethrow_exception(error);
   check_options(record, options);
-  auto save = std::make_shared<PendingSave::State>();
-  ChunkLayout layout = plan_chunks(state, options.encode.chunk_size);
-  const std::int64_t now_ns = core->clock().now_ns();
+  const auto save = std::make_shared<PendingSave::State>();
+  SaveReport& report = save->report;
+  const auto end_here = [&] {
+    report.stall_ns = elapsed_ns(start);
+    save->finish(nullptr);
+    return PendingSave(save);
+  };
   if (options.snapshot == SnapshotMode::none) {
     pipeline->drain();
-    write(std::move(layout), state.values(), options, now_ns, save->report);
-    save->report.stall_ns = elapsed_ns(start);
-    save->finish(nullptr);
-    return PendingSave(std::move(save));
+    write(plan(state, options), report);
+    return end_here();
   }
-  const std::uint64_t size = snapshot_size(layout);
-  if (!pipeline->wait_for_room(size, options)) {
-    save->report.skipped = true;
-    save->report.stall_ns = elapsed_ns(start);
-    save->finish(nullptr);
-    return PendingSave(std::move(save));
+  const auto planned = std::make_shared<Planned>(plan(state, options));
+  report.compare_ns = elapsed_ns(start);
+  const std::uint64_t changed = changed_size(planned->layout, planned->comparison.unchanged);
+  if (!pipeline->wait_for_room(changed, options)) {
+    report.skipped = true;
+    return end_here();
   }
   const auto snapshot_start = SteadyClock::now();
-  auto snapshot = std::make_shared<StateSnapshot>(take_snapshot(
-      std::move(layout), state.values(), staging, thread_count(options.encode.threads)));
+  planned->copy.emplace(take_snapshot(planned->layout, planned->comparison.unchanged, staging,
+                                      thread_count(options.encode.threads)));
   const auto snapshot_end = SteadyClock::now();
-  save->report.bytes_copied = size;
-  save->report.snapshot_ns = nanoseconds(snapshot_end - snapshot_start);
-  save->report.stall_ns = nanoseconds(snapshot_end - start);
-  pipeline->start(save, size, [this, snapshot, options, now_ns, snapshot_end](SaveReport& report) {
-    report.queue_ns = elapsed_ns(snapshot_end);
-    write(std::move(snapshot->layout), std::move(snapshot->values), options, now_ns, report);
+  report.bytes_copied = changed;
+  report.snapshot_ns = nanoseconds(snapshot_end - snapshot_start);
+  report.stall_ns = nanoseconds(snapshot_end - start);
+  pipeline->start(save, changed, [this, planned, snapshot_end](SaveReport& ended) {
+    ended.queue_ns = elapsed_ns(snapshot_end);
+    write(std::move(*planned), ended);
   });
-  return PendingSave(std::move(save));
+  return PendingSave(save);
 }
 
-void Run::Impl::write(ChunkLayout layout, Value::Map values, const SaveOptions& options,
-                      std::int64_t now_ns, SaveReport& report) {
-  PackInTheMaking pack(*this, is_large(layout));
-  LiveChunks live(*core, record.directory, previous.get());  // S2, after S1
-  WrittenState written = write_layout(std::move(layout), std::move(values), pack.writer(), &live,
-                                      options.encode);  // S3
+void Run::Impl::write(Planned save, SaveReport& report) {
+  const auto previous = last_committed();
+  PackInTheMaking pack(*this, changed_size(save.layout, save.comparison.unchanged) >= reserve_step);
+  LiveChunks live(*core, record.directory, previous ? previous->checkpoint.get() : nullptr,
+                  save.base ? save.base->checkpoint.get() : nullptr);  // S2, after S1
+  WrittenState written;
+  try {
+    written = write_layout(std::move(save.layout), save.comparison, std::move(save.values),
+                           pack.writer(), &live, save.options.encode);  // S3
+  } catch (const Error& error) {
+    // What is stored cannot be trusted, then: the next save is compared with nothing.
+    if (error.code() == ErrorCode::corrupt && previous) {
+      saw_committed(
+          std::make_shared<const CommittedState>(CommittedState{previous->checkpoint, {}}));
+    }
+    throw;
+  }
   report.chunks_written = written.chunks_written;
   report.chunks_shared = written.chunks_shared;
   report.bytes_shared = written.bytes_shared;
   report.hash_ns = written.hash_ns;
   report.encode_ns = written.encode_ns;
   report.write_ns = written.write_ns;
-  CheckpointRecord saved = record_of(options, now_ns);
+  CheckpointRecord saved = record_of(save.options, save.now_ns);
   saved.nonfinite = written.nonfinite;
   pack.commit(std::move(written.manifest), std::move(saved), report);
-  previous = reopen(*this, report.checkpoint);
+  saw_committed(
+      reopen(*this, report.checkpoint,
+             chunks_by_place(save.places, std::move(written.chunks), report.checkpoint.id)));
 }
 
 SaveReport Run::Impl::adopt(const Checkpoint& checkpoint) {
@@ -219,7 +273,7 @@ SaveReport Run::Impl::adopt(const Checkpoint& checkpoint) {
   format::Manifest manifest = copy_chunks(checkpoint.parts(), pack.writer());
   report.chunks_written = pack.writer().chunks().size();
   pack.commit(std::move(manifest), checkpoint.record(), report);
-  previous = reopen(*this, report.checkpoint);
+  saw_committed(reopen(*this, report.checkpoint, {}));
   return report;
 }
 

@@ -51,6 +51,10 @@ Digest digest_of(std::span<const std::byte> bytes) {
   return from_xxh(XXH3_128bits(bytes.data(), bytes.size()));
 }
 
+Digest seeded_digest_of(std::span<const std::byte> bytes, std::uint64_t seed) {
+  return from_xxh(XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed));
+}
+
 std::uint64_t checksum_of(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
 }

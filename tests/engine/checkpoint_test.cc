@@ -191,6 +191,10 @@ class ElsewhereFinder final : public ChunkFinder {
     }
     return false;
   }
+  bool is_live(const format::ChunkReference&) override { return false; }
+  void read_unchanged(const format::ChunkReference&, std::span<std::byte>) override {
+    throw Error(ErrorCode::not_found, "nothing was compared");
+  }
 
  private:
   const Checkpoint& other_;

@@ -65,6 +65,12 @@ class FakeFinder final : public ChunkFinder {
     std::copy(bytes.begin(), bytes.end(), out.begin());
     return true;
   }
+  bool is_live(const format::ChunkReference& unchanged) override {
+    return chunks.contains(unchanged.address);
+  }
+  void read_unchanged(const format::ChunkReference& unchanged, std::span<std::byte> out) override {
+    if (!read(unchanged, out)) throw Error(ErrorCode::corrupt, "damaged");
+  }
   std::map<format::ChunkAddress, std::vector<std::byte>> chunks;
   bool unreadable = false;
   bool lie_about_size = false;

@@ -26,6 +26,8 @@ struct Digest {
 
 // XXH3-128 of `bytes`.
 Digest digest_of(std::span<const std::byte> bytes);
+// The same with a seed: for comparing within a process, never in files.
+Digest seeded_digest_of(std::span<const std::byte> bytes, std::uint64_t seed);
 // XXH3-64 of `bytes`.
 std::uint64_t checksum_of(std::span<const std::byte> bytes);
 
