@@ -1,5 +1,7 @@
 #include "bench_files.h"
 
+#include <cstdlib>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -44,6 +46,11 @@ void sync_file(const std::filesystem::path& path) {
 void forget(const std::filesystem::path& path) {
   const Descriptor file(path);
   file.check(::posix_fadvise(file.number(), 0, 0, POSIX_FADV_DONTNEED));
+}
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : otherwise;
 }
 
 }  // namespace ckp::bench

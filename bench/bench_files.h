@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace ckp::bench {
 
@@ -12,5 +13,7 @@ void settle(const std::filesystem::path& directory);
 void sync_file(const std::filesystem::path& path);
 // Asks the kernel to forget a file's pages, so that the next read comes from the disk.
 void forget(const std::filesystem::path& path);
+// A variable of the environment.
+std::string environment(const char* name, const char* otherwise);
 
 }  // namespace ckp::bench

@@ -168,11 +168,6 @@ void add_loads(const Workload& work, const std::vector<torch::Tensor>& into) {
   }
 }
 
-std::string environment(const char* name, const char* otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : otherwise;
-}
-
 }  // namespace
 }  // namespace ckp::bench
 
