@@ -69,8 +69,11 @@ void IndexChecker::look_before() {
 // Every way to take a checkpoint away tells the index before the file goes.
 void IndexChecker::find_lost() {
   const std::set<Uuid> present = packs_with_a_file(core_.fs(), core_.layout());
+  const auto names = list_unreachable_runs(core_.fs(), core_.layout());
+  const std::set<std::string> unreachable(names.begin(), names.end());
   core_.with_index([&](const Index& index) {
     for (const RunRecord& run : index.runs()) {
+      if (unreachable.contains(run.directory)) continue;
       for (CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
         if (present.contains(checkpoint.id)) continue;
         const auto path = core_.layout().run(run.directory) / live_name(checkpoint);
@@ -126,7 +129,8 @@ void IndexChecker::compare(PackCache& cache) {
         std::any_of(snapshot.packs.begin(), snapshot.packs.end(), [](const auto& pack) {
           return pack.second.file.name.state == PackState::live && !has_record(pack.second);
         });
-    if (unknown) return;  // what the index should say about a damaged pack nobody knows
+    // What the index should say about a damaged pack, or a run that is away, nobody knows.
+    if (unknown || !snapshot.unreachable_runs.empty()) return;
     core_.with_index([&](const Index& index) {
       name_differences(expected_rows(snapshot, index), index.summary());
     });

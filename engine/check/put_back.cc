@@ -147,10 +147,17 @@ class PutBackFinder {
     return named;
   }
 
+  // It has a directory, which is not to be seen now.
+  bool is_unreachable(const Uuid& run) const {
+    const auto& names = snapshot_.unreachable_runs;
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& name) { return parse_run_directory(name) == run; });
+  }
+
   bool rename_a_directory() {
     for (std::size_t i = 0; i < inhabitants_.size(); ++i) {
       const Stranger* owner = only_owner(inhabitants_[i]);
-      if (owner == nullptr || homes_.contains(owner->run)) continue;
+      if (owner == nullptr || homes_.contains(owner->run) || is_unreachable(owner->run)) continue;
       const RunDirectory& directory = snapshot_.runs[i].directory;
       const auto to = layout_.run(right_name(directory, *owner));
       found_.moves.push_back(

@@ -50,7 +50,8 @@ const KnownChunks::Pack& KnownChunks::pack(const std::string& directory, const U
   // checkpoint that refers to it.
   const auto file = find_pack(core_.fs(), core_.layout(), directory, uuid);
   if (!file) {
-    at->second.answer = Answer::pack_missing;
+    const bool may_be_away = !list_unreachable_runs(core_.fs(), core_.layout()).empty();
+    at->second.answer = may_be_away ? Answer::unknown : Answer::pack_missing;
     return at->second;
   }
   try {

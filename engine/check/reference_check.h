@@ -20,7 +20,8 @@ class KnownChunks {
     there,
     missing,       // the pack has no such chunk
     pack_missing,  // there is no such pack
-    unknown,       // the pack cannot be read: its own damage is told elsewhere
+    // The pack cannot be read, or may be in a run that cannot be reached: that is told elsewhere.
+    unknown,
   };
   // `directory`: the run directory where the pack is looked for first.
   Answer find(const std::string& directory, const format::ChunkReference& reference);

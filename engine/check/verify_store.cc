@@ -105,6 +105,9 @@ class StoreVerifier {
       add_finding(file.facts.file.path.string(), run_name(file.facts), file.what_is_wrong());
       name_pack(report_.findings.back(), file.facts);
     }
+    for (const std::string& run : snapshot_.unreachable_runs) {
+      add_finding(core_.layout().run(run).string(), run, leads_nowhere(core_.layout(), run).what());
+    }
   }
 
   void take(const PackFacts& pack, PackCheck& check) {

@@ -131,6 +131,7 @@ Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
     for (const auto& [needed, numbers] : pack.needs) users_[needed].push_back(&pack);
     if (!pack.readable) unreadable_ = pack.file.path.string();
   }
+  if (!snapshot.unreachable_runs.empty()) unreadable_ = snapshot.unreachable_runs.front();
 }
 
 const PackFacts* Roots::user_of(const Uuid& pack) const {

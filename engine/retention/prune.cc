@@ -189,6 +189,9 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
     Plan plan;
     for (const Uuid& id : checkpoints) {
       const auto found = snapshot.packs.find(id);
+      if (found == snapshot.packs.end() && !snapshot.unreachable_runs.empty()) {
+        throw leads_nowhere(core.layout(), snapshot.unreachable_runs.front());
+      }
       if (found == snapshot.packs.end() || found->second.file.name.state != PackState::live) {
         throw Error(ErrorCode::not_found, fmt::format("{}: checkpoint {} is gone (pruned)",
                                                       core.layout().root.string(), id.short_hex()));

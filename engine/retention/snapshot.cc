@@ -179,6 +179,7 @@ Snapshot take_snapshot(StoreCore& core, PackCache& cache) {
   for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
     add_run(core, name, cache, snapshot);
   }
+  snapshot.unreachable_runs = list_unreachable_runs(core.fs(), core.layout());
   // What it refers to nobody knows.
   for (const UnreachableFile& file : snapshot.unreachable) {
     snapshot.packs.try_emplace(file.facts.file.name.uuid, file.facts);

@@ -68,6 +68,7 @@ struct Snapshot {
   std::vector<LooseFile> loose;
   std::vector<std::filesystem::path> repeated;  // further files of a pack: copied by other hands
   std::vector<UnreachableFile> unreachable;
+  std::vector<std::string> unreachable_runs;            // directories below runs/ that lead nowhere
   std::vector<std::filesystem::path> dead_directories;  // ".dead" and ".new" below runs/
 
   // The smallest number at which a save still in progress registered.

@@ -132,8 +132,12 @@ bool is_removed(FileSystem& fs, const StoreLayout& layout, const RunRecord& run)
 
 void erase_missing_runs(FileSystem& fs, const StoreLayout& layout, const std::set<Uuid>& present,
                         Index& index, Unfound unfound) {
+  std::set<Uuid> unreachable;
+  for (const std::string& name : list_unreachable_runs(fs, layout)) {
+    unreachable.insert(*parse_run_directory(name));
+  }
   for (const RunRecord& run : index.runs()) {
-    if (present.contains(run.id)) continue;
+    if (present.contains(run.id) || unreachable.contains(run.id)) continue;
     if (unfound == Unfound::kept && !is_removed(fs, layout, run)) continue;
     std::vector<Uuid> packs;
     for (const CheckpointRecord& checkpoint : index.checkpoints(run.id)) {

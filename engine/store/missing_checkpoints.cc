@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -40,6 +41,12 @@ std::vector<std::string> compare(const RunDirectory& directory, const Listing& l
   return lines;
 }
 
+bool is_unreachable(StoreCore& core, const std::string& directory) {
+  if (core.fs().status(core.layout().run(directory))) return false;
+  const auto names = list_unreachable_runs(core.fs(), core.layout());
+  return std::find(names.begin(), names.end(), directory) != names.end();
+}
+
 // What the files themselves say, where there is no index.
 std::vector<std::string> unreadable(StoreCore& core, const RunDirectory& directory) {
   std::vector<Error> errors;
@@ -71,6 +78,9 @@ auto ask_both(StoreCore& core, const RunRecord& run, const Look& look)
 }  // namespace
 
 std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& run) {
+  if (is_unreachable(core, run.directory)) {
+    return {leads_nowhere(core.layout(), run.directory).what()};
+  }
   if (auto found = ask_both(core, run, compare)) return *std::move(found);
   return unreadable(core, list_run(core.fs(), core.layout(), run.directory));
 }

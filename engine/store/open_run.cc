@@ -48,7 +48,11 @@ void check_options(const RunOptions& options) {
 }
 
 void check_free(StoreCore& core, const std::string& name) {
-  if (!find_run_named(core.fs(), core.layout(), name)) return;
+  if (!find_run_named(core.fs(), core.layout(), name)) {
+    const auto away = find_unreachable_run(core.fs(), core.layout(), name);
+    if (away) throw leads_nowhere(core.layout(), *away);
+    return;
+  }
   throw Error(ErrorCode::already_exists,
               fmt::format("{}: a run named '{}' exists already; resume it (--resume), choose "
                           "another name (--run NAME), or let one be chosen (--run auto)",

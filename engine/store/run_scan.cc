@@ -81,6 +81,38 @@ std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout&
   return directories;
 }
 
+std::vector<std::string> list_unreachable_runs(FileSystem& fs, const StoreLayout& layout) {
+  const auto without_target = [&] {
+    std::vector<std::string> names;
+    for (std::string& name : list_runs(fs, layout)) {
+      if (parse_run_directory(name) && !fs.status(layout.run(name))) {
+        names.push_back(std::move(name));
+      }
+    }
+    return names;
+  };
+  const std::vector<std::string> names = without_target();
+  if (names.empty()) return names;
+  return without_target();  // one that was removed since the listing is not listed again
+}
+
+std::optional<std::string> find_unreachable_run(FileSystem& fs, const StoreLayout& layout,
+                                                std::string_view name_or_id) {
+  for (std::string& directory : list_unreachable_runs(fs, layout)) {
+    const std::string id = parse_run_directory(directory)->hex();
+    const bool has_id = name_or_id.size() >= 4 && id.starts_with(name_or_id);
+    if (has_id || has_slug_of(directory, name_or_id)) return std::move(directory);
+  }
+  return std::nullopt;
+}
+
+Error leads_nowhere(const StoreLayout& layout, const std::string& directory) {
+  return {ErrorCode::io,
+          fmt::format("{}: this run's directory leads nowhere: a symbolic link whose target is "
+                      "gone; mount the disk that it is on, or remove the link to give up the run",
+                      layout.run(directory).string())};
+}
+
 RunDirectory list_run(FileSystem& fs, const StoreLayout& layout, const std::string& directory) {
   RunDirectory run;
   run.name = directory;
@@ -171,6 +203,9 @@ std::optional<RunDirectory> find_run_named(FileSystem& fs, const StoreLayout& la
 std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
                                      std::string_view name_or_id) {
   if (auto named = find_run_named(fs, layout, name_or_id)) return named;
+  if (const auto unreachable = find_unreachable_run(fs, layout, name_or_id)) {
+    throw leads_nowhere(layout, *unreachable);
+  }
   if (name_or_id.size() < 4) return std::nullopt;
   std::optional<RunDirectory> found;
   for (const std::string& directory : list_run_directories(fs, layout)) {

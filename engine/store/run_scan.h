@@ -23,6 +23,15 @@ std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout);
 // not.
 std::vector<std::string> list_run_directories(FileSystem& fs, const StoreLayout& layout);
 
+// Names below runs/ of run directories that lead nowhere: symbolic links whose target is gone, like
+// that of a disk that is not mounted. What is in them is not gone, and nobody knows it.
+std::vector<std::string> list_unreachable_runs(FileSystem& fs, const StoreLayout& layout);
+// The one among them that a name, or when it has at least four digits an id prefix, may mean.
+std::optional<std::string> find_unreachable_run(FileSystem& fs, const StoreLayout& layout,
+                                                std::string_view name_or_id);
+// The error for one of them.
+Error leads_nowhere(const StoreLayout& layout, const std::string& directory);
+
 struct ScannedPack {
   PackName name;
   std::filesystem::path path;
@@ -66,7 +75,8 @@ std::optional<RunDirectory> find_run_named(FileSystem& fs, const StoreLayout& la
                                            std::string_view name);
 
 // The directory of the run with this name or, when none has it, id prefix; or nothing. Looks at
-// directories and journals only. Error(invalid_argument) when a prefix means several runs.
+// directories and journals only. Error(invalid_argument) when a prefix means several runs,
+// Error(io) when the run may be one whose directory leads nowhere.
 std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
                                      std::string_view name_or_id);
 

@@ -148,8 +148,11 @@ Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>&
 
 std::string Store::free_run_name(std::string_view name) const {
   check_run_name(name);
+  FileSystem& fs = impl_->core->fs();
+  const StoreLayout& layout = impl_->core->layout();
   std::string candidate(name);
-  for (int number = 2; find_run_named(impl_->core->fs(), impl_->core->layout(), candidate);
+  for (int number = 2;
+       find_run_named(fs, layout, candidate) || find_unreachable_run(fs, layout, candidate);
        ++number) {
     candidate = fmt::format("{}-{}", name, number);
   }
@@ -253,6 +256,9 @@ Checkpoint Store::open_checkpoint(const CheckpointRecord& checkpoint) const {
   for (const std::string& directory : list_run_directories(core.fs(), core.layout())) {
     if (parse_run_directory(directory) != checkpoint.run) continue;
     return Checkpoint(open_checkpoint_parts(core, directory, checkpoint));
+  }
+  if (const auto away = find_unreachable_run(core.fs(), core.layout(), checkpoint.run.hex())) {
+    throw leads_nowhere(core.layout(), *away);
   }
   throw Error(ErrorCode::not_found,
               fmt::format("{}: run {} is gone", path().string(), checkpoint.run_name));
