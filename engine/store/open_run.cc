@@ -211,6 +211,14 @@ void note_lost(Run::Impl& run, StoreLock& lock) {
   }
 }
 
+// One whose directory came back after the index was made without it is not: its record alone would
+// hide its checkpoints, and a resync brings in both.
+bool is_listed(StoreCore& core, const StoreLock& lock, const Uuid& run) {
+  bool listed = false;
+  core.ask_if_trusted(lock, [&](const Index& index) { listed = index.run(run).has_value(); });
+  return listed;
+}
+
 // A4. False when the chosen checkpoint has been pruned since it was chosen.
 bool announce_attempt(Run::Impl& run, bool from_newest) {
   StoreCore& core = *run.core;
@@ -221,7 +229,7 @@ bool announce_attempt(Run::Impl& run, bool from_newest) {
   if (from_newest) note_lost(run, lock);
   run.record.attempts.push_back(run.attempt);
   run.record.status = RunStatus::in_progress;
-  const bool trusted = core.is_trusted(lock);
+  const bool trusted = is_listed(core, lock, run.record.id);
   const std::uint64_t commit = lock.begin(run.record.directory);
   // The record stands in every journal, so that losing the first one loses no names.
   run.journal->append(format::JournalKind::run_created, commit, run_created_payload(run.record));

@@ -16,6 +16,7 @@
 #include "store/import.h"
 #include "store/missing_checkpoints.h"
 #include "store/reserve.h"
+#include "store/returned_runs.h"
 #include "store/run_impl.h"
 #include "store/run_scan.h"
 #include "store/store_core.h"
@@ -163,7 +164,7 @@ std::vector<RunRecord> Store::Impl::runs() const {
   std::vector<RunRecord> all;
   FileSystem& fs = core->fs();
   const bool asked = core->ask([&](const Index& index) { all = index.runs(); });
-  if (!asked) {
+  if (!asked || !list_returned_runs(*core, all)) {
     all.clear();
     for (const std::string& directory : list_run_directories(fs, core->layout())) {
       if (auto record = read_run(fs, list_run(fs, core->layout(), directory))) {
@@ -207,7 +208,15 @@ std::vector<CheckpointRecord> Store::Impl::checkpoints(const RunRecord& run) con
 
 CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
   std::vector<CheckpointRecord> found;
-  if (!core->ask([&](const Index& index) { found = index.checkpoints_by_prefix(prefix, 2); })) {
+  const auto ask = [&] {
+    return core->ask([&](const Index& index) { found = index.checkpoints_by_prefix(prefix, 2); });
+  };
+  bool asked = ask();
+  if (asked && found.empty()) {
+    runs();  // brings in those whose directory has come back
+    asked = ask();
+  }
+  if (!asked) {
     found.clear();
     for (const RunRecord& run : runs()) {
       for (CheckpointRecord& checkpoint : checkpoints(run)) {

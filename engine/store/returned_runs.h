@@ -1,0 +1,17 @@
+// Runs whose directory has come back after the index was made without it: their disk was not
+// mounted then.
+#pragma once
+
+#include <vector>
+
+#include "ckp/records.h"
+#include "store/store_core.h"
+
+namespace ckp {
+
+// Makes `listed`, the index's answer, complete; the index, too, when it lacked a run. One listing
+// of runs/ when there is nothing to do. False when the index cannot be made right: the files have
+// the answer then.
+bool list_returned_runs(StoreCore& core, std::vector<RunRecord>& listed);
+
+}  // namespace ckp
