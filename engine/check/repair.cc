@@ -10,6 +10,7 @@
 #include "ckp/error.h"
 #include "io/host.h"
 #include "retention/prune.h"
+#include "store/identity.h"
 
 namespace ckp {
 namespace {
@@ -21,16 +22,6 @@ std::vector<std::byte> read_start(FileSystem& fs, const std::filesystem::path& p
   return bytes;
 }
 
-// The uuid is in the state block, too. When that is lost as well the store gets a new one: all that
-// goes by it is whose the index is, and that is made anew.
-Uuid remembered_uuid(FileSystem& fs, const StoreLayout& layout) {
-  if (fs.status(layout.lock())) {
-    const auto bytes = read_start(fs, layout.lock(), format::StateBlock::size);
-    if (const auto block = format::decode_state_block(bytes)) return block->store;
-  }
-  return random_uuid();
-}
-
 // `problem` is empty when the file is as it should be.
 NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
   NewIdentity found;
@@ -40,14 +31,22 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
       // One byte more than it has, so that a longer file is seen.
       found.identity = format::decode_store_identity(
           read_start(fs, layout.identity(), format::StoreIdentity::size + 1));
-      return found;
+      const Uuid claimed = found.identity.uuid;
+      const auto rightful = rightful_uuid(fs, layout, claimed);
+      if (!rightful) return found;
+      found.problem = foreign_identity(layout, claimed, *rightful);
+      found.identity = {};
+    } else {
+      found.problem = fmt::format("{}: the file is missing", layout.identity().string());
     }
-    found.problem = fmt::format("{}: the file is missing", layout.identity().string());
   } catch (const Error& error) {
     if (error.code() != ErrorCode::corrupt) throw;
     found.problem = fmt::format("{}: {}", layout.identity().string(), error.what());
   }
-  found.identity.uuid = remembered_uuid(fs, layout);
+  // When the lock file is lost as well the store gets a new one: all that goes by it is whose the
+  // index is, and that is made anew.
+  const auto remembered = remembered_uuid(fs, layout);
+  found.identity.uuid = remembered ? *remembered : random_uuid();
   found.identity.created_ns = clock.now_ns();
   return found;
 }

@@ -13,6 +13,7 @@
 #include "io/durable_file.h"
 #include "io/host.h"
 #include "retention/prune.h"
+#include "store/identity.h"
 #include "store/import.h"
 #include "store/missing_checkpoints.h"
 #include "store/reserve.h"
@@ -45,6 +46,14 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
   }
+}
+
+void check_own_identity(FileSystem& fs, const StoreLayout& layout, const Uuid& claimed) {
+  const auto rightful = rightful_uuid(fs, layout, claimed);
+  if (!rightful) return;
+  throw Error(ErrorCode::corrupt,
+              fmt::format("{}; put the store's own file back, or run: ckptool repair {}",
+                          foreign_identity(layout, claimed, *rightful), layout.root.string()));
 }
 
 // Leftovers of an interrupted init are taken over, anything else is somebody's.
@@ -119,6 +128,7 @@ Store Store::create(const std::filesystem::path& path, const StoreOptions& optio
 
 Store Store::open(const std::filesystem::path& path, const StoreOptions& options) {
   const auto identity = read_identity(*options.file_system, StoreLayout{path});
+  check_own_identity(*options.file_system, StoreLayout{path}, identity.uuid);
   auto impl = std::make_shared<Impl>();
   impl->core = std::make_shared<StoreCore>(path, options, identity);
   return Store(std::move(impl));

@@ -49,6 +49,31 @@ TEST_F(RepairFilesTest, AMissingStoreFileIsMadeAgain) {
   EXPECT_EQ(Store::open(path()).uuid(), uuid);
 }
 
+TEST_F(RepairFilesTest, AnotherStoresFileIsExchangedForItsOwn) {
+  const Uuid uuid = Store::open(path()).uuid();
+  const Store other = Store::create(directory_ / "other");
+  write_bytes(path() / "STORE", read_bytes(other.path() / "STORE"));
+  for (const std::string& word : {path().string() + "/STORE: ", other.uuid().hex(), uuid.hex(),
+                                  "ckptool repair " + path().string()}) {
+    expect_error(ErrorCode::corrupt, word, [&] { Store::open(path()); });
+  }
+  const RepairReport done = expect_one(RepairAction::rewrite_identity, {path() / "STORE"});
+  EXPECT_TRUE(done.restores_all());
+  EXPECT_EQ(Store::open(path()).uuid(), uuid);
+}
+
+// It is of no index here, so that the store's own file is believed.
+TEST_F(RepairFilesTest, AnotherStoresLockFileDoesNotSayWhoseStoreThisIs) {
+  const Uuid uuid = Store::open(path()).uuid();
+  Store other = Store::create(directory_ / "other");
+  other.create_run(run_options("a"));
+  ASSERT_EQ(other.runs().size(), 1u);
+  write_bytes(path() / "lock", read_bytes(other.path() / "lock"));
+  EXPECT_EQ(Store::open(path()).uuid(), uuid);
+  expect_one(RepairAction::rebuild_index, {});
+  EXPECT_EQ(Store::open(path()).uuid(), uuid);
+}
+
 TEST_F(RepairFilesTest, NoStoreIsMadeOverTheRestOfOne) {
   std::filesystem::remove(path() / "STORE");
   for (const std::string_view gone : {"index", "reserve", "lock", "nothing more"}) {

@@ -92,7 +92,8 @@ class Store {
   // things in it.
   static Store create(const std::filesystem::path& path, const StoreOptions& options = {});
   // Opens without repairing anything. Error(not_found) names the commands that make a store or
-  // find one; Error(newer_format).
+  // find one; Error(newer_format); Error(corrupt) where the file STORE is damaged or another
+  // store's, naming the command that writes it anew.
   static Store open(const std::filesystem::path& path, const StoreOptions& options = {});
   static Store open_or_create(const std::filesystem::path& path, const StoreOptions& options = {});
   // Whether a store is there.

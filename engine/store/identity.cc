@@ -1,0 +1,45 @@
+#include "store/identity.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "ckp/error.h"
+#include "store/store_lock.h"
+
+namespace ckp {
+namespace {
+
+std::optional<format::StateBlock> any_state_block(FileSystem& fs, const StoreLayout& layout) {
+  if (!fs.status(layout.lock())) return std::nullopt;
+  std::array<std::byte, format::StateBlock::size> bytes{};
+  const std::size_t size = fs.open(layout.lock(), OpenMode::read)->read_at(0, bytes);
+  return format::decode_state_block(std::span(bytes).first(size));
+}
+
+}  // namespace
+
+std::optional<Uuid> remembered_uuid(FileSystem& fs, const StoreLayout& layout) {
+  const auto block = any_state_block(fs, layout);
+  return block ? std::optional(block->store) : std::nullopt;
+}
+
+std::optional<Uuid> rightful_uuid(FileSystem& fs, const StoreLayout& layout, const Uuid& claimed) {
+  try {
+    const auto block = any_state_block(fs, layout);
+    if (!block || block->store == claimed) return std::nullopt;
+    if (!same_file(block->stamp, fs.status(layout.index() / index_data_file))) return std::nullopt;
+    return block->store;
+  } catch (const Error&) {
+    return std::nullopt;  // a lock file that cannot be read now says nothing
+  }
+}
+
+std::string foreign_identity(const StoreLayout& layout, const Uuid& claimed, const Uuid& rightful) {
+  return fmt::format(
+      "{}: this is the file of another store, {}; by the lock file and the index "
+      "this store is {}",
+      layout.identity().string(), claimed.hex(), rightful.hex());
+}
+
+}  // namespace ckp
