@@ -148,6 +148,7 @@ Store Store::open_or_create(const std::filesystem::path& path, const StoreOption
 const std::filesystem::path& Store::path() const { return impl_->core->layout().root; }
 Uuid Store::uuid() const { return impl_->core->uuid(); }
 const std::vector<std::string>& Store::notes() const { return impl_->core->notes(); }
+std::optional<std::string> Store::index_damage() const { return impl_->core->index_damage(); }
 
 Run Store::create_run(const RunOptions& options) {
   return Run(ckp::create_run(impl_->core, options));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ckp/error.h"
 #include "io/host.h"
 #include "store/index_sync.h"
@@ -141,7 +143,7 @@ bool StoreCore::ask(const std::function<void(const Index&)>& question) {
   if (!place_) return false;
   constexpr int attempts = 3;
   for (int attempt = 1;; ++attempt) {
-    bool damaged = false;
+    std::optional<Error> damage;
     try {
       if (index_state() != IndexState::trusted) {
         StoreLock held = lock();
@@ -152,13 +154,13 @@ bool StoreCore::ask(const std::function<void(const Index&)>& question) {
     } catch (const Error& error) {
       if (error.code() == ErrorCode::locked || error.code() == ErrorCode::invalid_argument) throw;
       // A place that cannot be written, a full disk, no address space: the files have the answer.
-      damaged = error.code() == ErrorCode::corrupt;
+      if (error.code() == ErrorCode::corrupt) damage = error;
       const bool missing = error.code() == ErrorCode::not_found;
-      if (attempt == attempts || (!damaged && !missing)) return false;
+      if (attempt == attempts || (!damage && !missing)) return false;
     }
-    if (!damaged) continue;  // missing: another process is rebuilding it, or the next round does
+    if (!damage) continue;  // missing: another process is rebuilding it, or the next round does
     StoreLock held = lock();
-    rebuild(held);
+    replace_damaged(held, *damage);
   }
 }
 
@@ -244,6 +246,7 @@ void StoreCore::end_commit(StoreLock& lock, const format::IndexStamp& stamp) {
 void StoreCore::recover(StoreLock& lock) {
   if (!place_) throw Error(ErrorCode::unsupported, notes_.front());
   const auto block = place_->in_store ? lock.block() : own_block();
+  std::optional<Error> damage;
   if (block && same_file(block->stamp, fs_->status(place_->layout.index() / index_data_file))) {
     try {
       const auto index = open_index();
@@ -253,9 +256,27 @@ void StoreCore::recover(StoreLock& lock) {
     } catch (const Error& error) {
       close_index();
       if (error.code() != ErrorCode::corrupt) throw;
+      damage = error;
     }
   }
+  if (damage) return replace_damaged(lock, *damage);
   rebuild(lock);
+}
+
+void StoreCore::replace_damaged(StoreLock& lock, const Error& damage) {
+  rebuild(lock);
+  std::string reason = damage.what();
+  reason.resize(std::min(reason.find("; run: "), reason.size()));  // that is done
+  const std::lock_guard guard(index_mutex_);
+  index_damage_ = fmt::format(
+      "{}: the index was damaged and has been made anew from the files; whether they are sound "
+      "says: ckptool verify {}\n  {}",
+      index_layout().index().string(), layout_.root.string(), reason);
+}
+
+std::optional<std::string> StoreCore::index_damage() const {
+  const std::lock_guard guard(index_mutex_);
+  return index_damage_;
 }
 
 Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "ckp/clock.h"
+#include "ckp/error.h"
 #include "ckp/file_system.h"
 #include "ckp/format/store_identity.h"
 #include "ckp/store.h"
@@ -32,6 +33,8 @@ class StoreCore {
   const Uuid& uuid() const { return identity_.uuid; }
   const std::vector<std::string>& notes() const { return notes_; }
   const FileSystemKind& kind() const { return kind_; }  // of the store's root
+  // See Store.
+  std::optional<std::string> index_damage() const;
   std::uint64_t save_memory() const { return save_memory_; }
   // Where the index is, or would be.
   const StoreLayout& index_layout() const { return place_ ? place_->layout : layout_; }
@@ -100,6 +103,7 @@ class StoreCore {
   std::shared_ptr<Index> open_index();
   void close_index();
   void discard_index();
+  void replace_damaged(StoreLock& lock, const Error& damage);
 
   bool writable_;
   std::shared_ptr<FileSystem> fs_;
@@ -113,8 +117,9 @@ class StoreCore {
   std::optional<IndexPlace> place_;  // nothing: the files answer
   std::vector<std::string> notes_;
   std::atomic<bool> synced_ = false;  // an index outside the store has been, by this object
-  std::mutex index_mutex_;            // guards index_, not what it points at
+  mutable std::mutex index_mutex_;    // guards what follows, not what index_ points at
   std::shared_ptr<Index> index_;
+  std::optional<std::string> index_damage_;
 };
 
 }  // namespace ckp

@@ -4,6 +4,7 @@
 
 #include "ckp/address.h"
 #include "cli/fixture.h"
+#include "support/state_block.h"
 
 namespace ckp::test {
 namespace {
@@ -24,6 +25,26 @@ class ListTest : public CliTest {
   }
   std::vector<CheckpointRecord> saved_;
 };
+
+TEST_F(ListTest, ADamagedIndexIsMadeAnewAndToldOnce) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"ls", "store"},
+                                             {"runs", "store", "--json"},
+                                             {"show", "store", "cnn@latest", "--quiet"},
+                                             {"best", "store", "cnn"}}) {
+    const Result sound = ckptool(command);
+    EXPECT_EQ(sound.err, "");
+    rot_index(store());
+    const Result result = ckptool(command);
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.out, sound.out);
+    const std::string words = "the index was damaged and has been made anew";
+    EXPECT_TRUE(contains(result.err, "ckptool: warning: ")) << result;
+    ASSERT_TRUE(contains(result.err, words)) << result;
+    EXPECT_EQ(result.err.find(words), result.err.rfind(words)) << "once";
+    EXPECT_EQ(ckptool(command).err, "");
+  }
+}
 
 TEST_F(ListTest, RunsShowsStatusCountersAndBest) {
   const Result table = ckptool({"runs", "store"});

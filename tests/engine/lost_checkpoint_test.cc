@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "ckp/format/store_identity.h"
 #include "ckp/repair.h"
@@ -12,6 +11,7 @@
 #include "store/layout.h"
 #include "store_fixture.h"
 #include "support/hooked_file_system.h"
+#include "support/state_block.h"
 
 namespace ckp {
 namespace {
@@ -33,16 +33,8 @@ class LostCheckpointTest : public StoreTest {
   }
   void lose_newest() { std::filesystem::remove(file_of(newest_)); }
 
-  void change_block(const std::function<void(format::StateBlock&)>& change) {
-    std::fstream file(path() / "lock", std::ios::in | std::ios::out | std::ios::binary);
-    std::vector<char> bytes(format::StateBlock::size);
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    auto block = format::decode_state_block(std::as_bytes(std::span(bytes))).value();
-    change(block);
-    const auto changed = format::encode_state_block(block);
-    file.seekp(0);
-    file.write(reinterpret_cast<const char*>(changed.data()),
-               static_cast<std::streamsize>(changed.size()));
+  void change_block(const std::function<void(format::StateBlock&)>& change) const {
+    test::change_state_block(path(), change);
   }
   // As a save leaves it that is killed before its rename.
   void kill_a_save() {

@@ -18,6 +18,7 @@
 #include "store/layout.h"
 #include "store_fixture.h"
 #include "support/memory_directory.h"
+#include "support/state_block.h"
 
 namespace ckp::test {
 
@@ -81,22 +82,7 @@ class RepairTest : public StoreTest {
     flip(pack, directory_of(pack).manifests.at(copy).offset + format::RecordHeader::size + 9);
   }
 
-  // As if the index's file had rotted on the disk: no time or size shows the change.
-  void hide_change_of_index() const {
-    const StoreLayout layout{path()};
-    auto bytes = read_bytes(layout.lock());
-    const std::size_t size = format::StateBlock::size;
-    auto block = format::decode_state_block(std::span(bytes).first(size));
-    ASSERT_TRUE(block.has_value());
-    const auto status = posix_file_system()->status(layout.index() / index_data_file);
-    block->stamp.device = status->device;
-    block->stamp.inode = status->inode;
-    block->stamp.size = status->size;
-    block->stamp.change_time_ns = status->changed_ns;
-    const auto encoded = format::encode_state_block(*block);
-    std::copy(encoded.begin(), encoded.end(), bytes.begin());
-    write_bytes(layout.lock(), bytes);
-  }
+  void hide_change_of_index() const { test::hide_change_of_index(path()); }
 
   // All files below the store with their bytes, but for the lock file and the index.
   std::map<std::string, std::vector<std::byte>> everything() const {

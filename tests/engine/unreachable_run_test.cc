@@ -82,15 +82,7 @@ TEST_F(UnreachableRunTest, IsNamedAndLeftWithWhatRefersToIt) {
 TEST_F(UnreachableRunTest, ItsRowsStayInAResync) {
   move_to_disk(run_directory_);
   unmount();
-  const auto lock = path() / "lock";
-  auto bytes = test::read_bytes(lock);
-  auto block =
-      format::decode_state_block(std::span(bytes).first(std::size_t{format::StateBlock::size}));
-  ASSERT_TRUE(block);
-  block->boot = Uuid{};
-  const auto encoded = format::encode_state_block(*block);
-  std::copy(encoded.begin(), encoded.end(), bytes.begin());
-  test::write_bytes(lock, bytes);
+  test::change_state_block(path(), [](format::StateBlock& block) { block.boot = Uuid{}; });
   EXPECT_EQ(Store::open(path()).checkpoints(saved_[1].run).size(), 4u);
   expect_all_is_back();
 }

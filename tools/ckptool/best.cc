@@ -33,7 +33,7 @@ class Best : public Command {
     }
     std::string text = found.rest[0] + "@best";
     if (found.rest.size() == 2) text += ":" + found.rest[1];
-    const Store store = open_store(context, found.path);
+    const OpenedStore store(context, found.path);
     const CheckpointRecord winner = store.find(parse_address(text));
     tell_missing(store, store.run(found.rest[0]));
     print(context, to_json(winner),

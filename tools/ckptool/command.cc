@@ -6,10 +6,17 @@
 
 namespace ckp::tool {
 
-Store open_store(Context& context, const std::filesystem::path& path) {
-  Store store = Store::open(path, {.file_system = context.file_system});
-  for (const std::string& note : store.notes()) complain("note: " + note);
-  return store;
+OpenedStore::OpenedStore(Context& context, const std::filesystem::path& path)
+    : Store(Store::open(path, {.file_system = context.file_system})) {
+  for (const std::string& note : notes()) complain("note: " + note);
+}
+
+OpenedStore::~OpenedStore() {
+  try {
+    if (const auto damage = index_damage()) complain("warning: " + *damage);
+  } catch (const std::exception&) {
+    // No memory for the message.
+  }
 }
 
 std::vector<std::string> tell_missing(const Store& store, const RunRecord& run) {

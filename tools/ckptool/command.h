@@ -21,8 +21,15 @@ struct Context {
   std::shared_ptr<FileSystem> file_system;
 };
 
-// Opens a store, and says on standard error what its user should know about it.
-Store open_store(Context& context, const std::filesystem::path& path);
+// A store that says on standard error what its user should know about it: when it is opened, and in
+// the end what has been found meanwhile.
+class OpenedStore : public Store {
+ public:
+  OpenedStore(Context& context, const std::filesystem::path& path);
+  OpenedStore(const OpenedStore&) = delete;
+  OpenedStore& operator=(const OpenedStore&) = delete;
+  ~OpenedStore();
+};
 
 // Says on standard error which checkpoints of a run are not in its list; returns what it said.
 std::vector<std::string> tell_missing(const Store& store, const RunRecord& run);

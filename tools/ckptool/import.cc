@@ -30,7 +30,7 @@ class Import : public Command {
     const std::string& file = found.rest[0];
     // Refuses other kinds of file with the command that converts them.
     open_checkpoint_file(file, context);
-    Store store = open_store(context, found.path);
+    OpenedStore store(context, found.path);
     const CheckpointRecord taken = store.import_file(file, {.run = run_});
     print(context, to_json(taken),
           quiet() ? "" : fmt::format("imported {} as {}\n", printable(file), address_text(taken)));

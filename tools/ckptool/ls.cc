@@ -77,7 +77,7 @@ class Ls : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 1, "");
-    const Store store = open_store(context, found.path);
+    const OpenedStore store(context, found.path);
     const std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
     std::vector<Row> rows;

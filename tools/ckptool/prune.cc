@@ -151,7 +151,7 @@ class Prune : public Command {
     }
     constexpr std::size_t any_number = 1'000'000;
     const StoreArgument found = store_and_rest(context, 0, any_number, "");
-    Store store = open_store(context, found.path);
+    OpenedStore store(context, found.path);
     const PrunePlan plan = dry_run_ ? store.plan_prune(keep, found.rest, options_)
                                     : store.prune(keep, found.rest, options_);
     const std::string table = quiet() ? "" : entries_table(plan);

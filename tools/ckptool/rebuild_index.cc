@@ -18,7 +18,7 @@ class RebuildIndex : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    Store store = open_store(context, found.path);
+    OpenedStore store(context, found.path);
     const Store::RebuildReport report = store.rebuild_index();
     const std::string text =
         quiet() ? ""

@@ -43,7 +43,7 @@ class Rm : public Command {
     if (found.rest.empty() == run_.empty()) {
       throw UsageError("expected either addresses (RUN@EPOCH, RUN@ID) or --run RUN");
     }
-    Store store = open_store(context, found.path);
+    OpenedStore store(context, found.path);
     return run_.empty() ? remove_checkpoints(context, store, found.rest)
                         : remove_run(context, store);
   }

@@ -55,7 +55,7 @@ class Runs : public Command {
 
   ExitCode run(Context& context) override {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    const Store store = open_store(context, found.path);
+    const OpenedStore store(context, found.path);
     Json json = Json::array();
     Table table({{"RUN"},
                  {"ID"},

@@ -107,7 +107,7 @@ class Show : public Command {
       return ExitCode::ok;
     }
     const StoreArgument found = store_and_rest(context, 1, 1, "ADDRESS");
-    const Store store = open_store(context, found.path);
+    const OpenedStore store(context, found.path);
     const std::string& address = found.rest[0];
     if (address.find('@') != std::string::npos) {
       show(context, open_address(store, address, Read::description), std::nullopt);

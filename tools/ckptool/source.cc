@@ -76,7 +76,7 @@ Checkpoint open_source(const std::vector<std::string>& arguments, const std::str
   }
   const StoreArgument found = find_store(arguments, store_option, 1, fs);
   check_count(found.rest, 1, 1, "ADDRESS");
-  const Store store = open_store(context, found.path);
+  const OpenedStore store(context, found.path);
   return open_address(store, found.rest[0], Read::everything);
 }
 

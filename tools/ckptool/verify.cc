@@ -87,7 +87,7 @@ class Verify : public Command {
       return show(context, verify_file(given[0], options), options, "");
     }
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    const Store store = open(context, found.path);
+    const OpenedStore store = open(context, found.path);
     return show(context, store.verify(options), options, found.path.string());
   }
 
@@ -113,9 +113,9 @@ class Verify : public Command {
   }
 
   // Without its file STORE there is nothing to verify, but something to repair.
-  static Store open(Context& context, const std::filesystem::path& path) {
+  static OpenedStore open(Context& context, const std::filesystem::path& path) {
     try {
-      return open_store(context, path);
+      return OpenedStore(context, path);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt) throw;
       throw Error(error.code(), fmt::format("{}; next: ckptool repair {} --dry-run", error.what(),

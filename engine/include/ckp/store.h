@@ -109,6 +109,10 @@ class Store {
   // the index went (when it is made), or why there is none.
   const std::vector<std::string>& notes() const;
 
+  // What this object has found: the index was damaged, why, and has been made anew from the files.
+  // Nothing when it was not. A disk that loses bits of the index may have lost others.
+  std::optional<std::string> index_damage() const;
+
   // Starts a new run; its record is durable on return. Error(already_exists) when the name is
   // taken, naming three ways on; nothing is written then.
   Run create_run(const RunOptions& options);
