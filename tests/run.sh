@@ -13,12 +13,32 @@ cd "$(dirname "$0")/.."
 # long there, and most of them make no use of content ids; `tests/run.sh collisions` runs them all.
 core=(format engine model faults_allocation)
 
+# At the very end, where it is seen; also after a failure.
+tested=()
+say_what_was_skipped() {
+  local preset
+  for preset in "${tested[@]}"; do tests/skipped.sh "$preset" "$(results_of "$preset")"; done
+}
+trap say_what_was_skipped EXIT
+
+results_of() { echo "$PWD/build/$1/Testing/results.xml"; }
+
+# Passed tests' output in full: the reason of one that was skipped is in it.
+run_ctest() {
+  local preset=$1
+  shift
+  rm -f "$(results_of "$preset")"
+  tested+=("$preset")
+  ctest --preset "$preset" --parallel "$(nproc)" --output-junit "$(results_of "$preset")" \
+    --test-output-size-passed 1000000 "$@"
+}
+
 run_preset() {
   local preset=$1
   shift
   cmake --preset "$preset" -DCKPSTORE_WERROR=ON
   cmake --build --preset "$preset"
-  ctest --preset "$preset" --parallel "$(nproc)" "$@"
+  run_ctest "$preset" "$@"
 }
 
 tools/install-deps.sh
@@ -30,6 +50,6 @@ else
   programs=("${programs[@]/%/_tests}")
   cmake --preset collisions -DCKPSTORE_WERROR=ON
   cmake --build --preset collisions --target "${programs[@]}"
-  ctest --preset collisions --parallel "$(nproc)" --label-regex "^($(IFS='|'; echo "${core[*]}"))$"
+  run_ctest collisions --label-regex "^($(IFS='|'; echo "${core[*]}"))$"
   tests/fuzz/run.sh 20
 fi

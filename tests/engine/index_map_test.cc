@@ -44,11 +44,12 @@ std::uint64_t count_rows(const Tables& tables) {
   return count;
 }
 
-constexpr bool can_limit_address_space = !test::sanitized;  // sanitizers need terabytes of it
+constexpr bool can_limit_address_space = !test::sanitized;
+constexpr const char* no_limit = "sanitizers need terabytes of address space";
 constexpr std::uint64_t little = std::uint64_t{100} << 20, plenty = std::uint64_t{2} << 30;
 
 TEST(IndexMap, GrowsWhenItIsFullAndWhenAnotherProcessHasGrownTheFile) {
-  if (!can_limit_address_space) GTEST_SKIP();
+  if (!can_limit_address_space) GTEST_SKIP() << no_limit;
   IndexFiles place;
   test::Gate opened, filled;
   test::ChildProcess reader([&] {
@@ -74,7 +75,7 @@ TEST(IndexMap, GrowsWhenItIsFullAndWhenAnotherProcessHasGrownTheFile) {
 }
 
 TEST(IndexMap, SaysWhatToRaiseWhenTheAddressSpaceIsTooSmall) {
-  if (!can_limit_address_space) GTEST_SKIP();
+  if (!can_limit_address_space) GTEST_SKIP() << no_limit;
   IndexFiles place;
   test::ChildProcess child([&] {
     limit_address_space(little);
