@@ -131,6 +131,12 @@ bool RepairReport::restores_all() const {
                      [](const RepairStep& step) { return step.restores; });
 }
 
+bool RepairReport::repair_again() const {
+  return std::any_of(steps.begin(), steps.end(), [](const RepairStep& step) {
+    return step.action == RepairAction::put_back || step.action == RepairAction::make_runs;
+  });
+}
+
 bool can_repair(const std::filesystem::path& path, FileSystem& fs) {
   const StoreLayout layout{path};
   if (fs.status(layout.identity())) return true;

@@ -84,6 +84,41 @@ TEST_F(RepairCommandTest, WhatComesBackWholeExitsWithZero) {
   EXPECT_EQ(ckptool({"digest", "store", "cnn@3"}).code, 0);
 }
 
+// Damage is looked for when everything is in its place: by the next repair.
+TEST_F(RepairCommandTest, OneThatPutsFilesBackAsksForTheNextOne) {
+  {
+    Store made = Store::open(store());
+    make_run(made, "other", 1);
+  }
+  const fs::path pack = pack_of(1);
+  flip_byte(pack, 40'000);
+  for (const auto& entry : fs::directory_iterator(store() / "runs")) {
+    if (entry.path() == pack.parent_path()) continue;
+    fs::rename(pack, entry.path() / pack.filename());
+    break;
+  }
+  const Result put_back = ckptool({"repair", "store"});
+  EXPECT_TRUE(contains(put_back.out, "done: put it back")) << put_back;
+  EXPECT_EQ(put_back.code, 3) << put_back;
+  EXPECT_TRUE(put_back.out.ends_with("next: ckptool repair store\n")) << put_back;
+  EXPECT_TRUE(fs::exists(pack));
+
+  const Result mended = ckptool({"repair", "store"});
+  EXPECT_TRUE(contains(mended.out, "done: salvage")) << mended;
+  EXPECT_TRUE(mended.out.ends_with("next: ckptool verify store\n")) << mended;
+  EXPECT_EQ(ckptool({"verify", "store"}).code, 0);
+}
+
+TEST_F(RepairCommandTest, OneThatMakesRunsAnewAsksForTheNextOne) {
+  fs::remove_all(store() / "runs");
+  const Result made = ckptool({"repair", "store", "--json"});
+  EXPECT_EQ(made.code, 3) << made;
+  EXPECT_EQ(made.json()["repair_again"], true) << made;
+  const Result forgotten = ckptool({"repair", "store"});
+  EXPECT_TRUE(forgotten.out.ends_with("next: ckptool verify store\n")) << forgotten;
+  EXPECT_EQ(ckptool({"verify", "store"}).code, 0);
+}
+
 TEST_F(RepairCommandTest, AnUnreadablePackNoLongerBlocksPruning) {
   const fs::path pack = pack_of(1);
   write_bytes(pack, std::string(fs::file_size(pack), '\0'));

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "command.h"
 #include "interrupt.h"
 #include "progress.h"
@@ -44,8 +42,8 @@ std::string cure(const RepairStep& step) {
     case RepairAction::rewrite_identity:
       return "write it anew";
     case RepairAction::make_runs:
-      return "make the directory anew, empty; repair again to take the lost checkpoints out of the "
-             "index";
+      return "make the directory anew, empty; the next repair takes the lost checkpoints out of "
+             "the index";
     case RepairAction::put_back:
       return "put it back";
     case RepairAction::rebuild_index:
@@ -70,11 +68,6 @@ std::string cure(const RepairStep& step) {
       return "left as it is";
   }
   return "";
-}
-
-bool puts_back(const RepairReport& report) {
-  return std::any_of(report.steps.begin(), report.steps.end(),
-                     [](const RepairStep& step) { return step.action == RepairAction::put_back; });
 }
 
 Json step_json(const RepairStep& step) {
@@ -145,7 +138,8 @@ class Repair : public Command {
     if (!report.complete) return ExitCode::interrupted;
     if (report.nothing_to_do()) return ExitCode::ok;
     if (dry_run_) return ExitCode::damage;
-    return report.restores_all() ? ExitCode::ok : ExitCode::partly_done;
+    const bool done = report.restores_all() && !report.repair_again();
+    return done ? ExitCode::ok : ExitCode::partly_done;
   }
 
   Json report_json(const RepairReport& report) const {
@@ -155,6 +149,7 @@ class Repair : public Command {
             {"complete", report.complete},
             {"steps", steps},
             {"restores_all", report.restores_all()},
+            {"repair_again", report.repair_again()},
             {"set_aside", report.set_aside},
             {"bytes_set_aside", report.bytes_set_aside}};
   }
@@ -169,8 +164,9 @@ class Repair : public Command {
     }
     if (quiet()) return text;
     if (report.nothing_to_do()) return text + "nothing to repair\n";
-    if (puts_back(report)) {
-      text += "first everything goes back to its place; repair again to have it checked there\n";
+    if (report.repair_again()) {
+      text +=
+          "damage is looked for when everything is in its place: by the repair after this one\n";
     }
     if (dry_run_) {
       return text +
@@ -180,7 +176,8 @@ class Repair : public Command {
       text += fmt::format("the originals ({}) are in {}\n", human_size(report.bytes_set_aside),
                           printable(report.set_aside));
     }
-    return text + fmt::format("next: ckptool verify {}\n", shell_word(store));
+    return text + fmt::format("next: ckptool {} {}\n", report.repair_again() ? "repair" : "verify",
+                              shell_word(store));
   }
 
   bool dry_run_ = false;
