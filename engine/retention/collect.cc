@@ -14,11 +14,16 @@ std::string describe_user(const Snapshot& snapshot, const PackFacts& user) {
 }
 
 // Why a pack stays, or empty when it can go.
-std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const Uuid& uuid) {
+std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const PackName& name) {
+  const Uuid& uuid = name.uuid;
   if (roots.contains(uuid)) return "a save in progress may refer to it";
-  if (!roots.unreadable().empty()) {
-    return fmt::format("{} cannot be read, so what it needs is unknown; run: ckptool verify",
-                       roots.unreadable());
+  if (const PackFacts* user = roots.unreadable_user_of(name)) {
+    return fmt::format(
+        "{} cannot be read, so it may need this; the next prune frees it when that file can be "
+        "read again, or is out of the way: {}",
+        user->file.path.string(),
+        user->newer ? "a newer version has written it"
+                    : "ckptool repair mends it or sets it aside");
   }
   if (const PackFacts* user = roots.user_of(uuid)) {
     return fmt::format("holds chunks that {} needs", describe_user(snapshot, *user));
@@ -30,7 +35,7 @@ std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const U
 std::optional<PlannedRewrite> plan_rewrite(const Roots& roots, const PackFacts& pack,
                                            double waste_threshold) {
   const Uuid& uuid = pack.file.name.uuid;
-  if (roots.contains(uuid) || !roots.unreadable().empty()) return std::nullopt;
+  if (roots.contains(uuid) || roots.unreadable_user_of(pack.file.name)) return std::nullopt;
   if (!pack.readable || !pack.rewritable) return std::nullopt;
   PlannedRewrite rewrite{uuid, roots.needed_of(uuid), pack.size, 0};
   std::vector<std::uint32_t> sizes;
@@ -129,9 +134,16 @@ Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
     if (!is_root) continue;
     packs_.insert(uuid);
     for (const auto& [needed, numbers] : pack.needs) users_[needed].push_back(&pack);
-    if (!pack.readable) unreadable_ = pack.file.path.string();
+    if (!pack.readable) unreadable_.push_back(&pack);
   }
   if (!snapshot.unreachable_runs.empty()) unreadable_ = snapshot.unreachable_runs.front();
+}
+
+const PackFacts* Roots::unreadable_user_of(const PackName& pack) const {
+  for (const PackFacts* user : unreadable_) {
+    if (user->newer || pack.commit <= user->file.name.commit) return user;
+  }
+  return nullptr;
 }
 
 const PackFacts* Roots::user_of(const Uuid& pack) const {
@@ -160,7 +172,7 @@ Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going
   for (const auto& [uuid, pack] : snapshot.packs) {
     const bool goes = going.contains(uuid);
     if (!goes && pack.file.name.state != PackState::retired) continue;
-    std::string reason = reason_to_stay(snapshot, roots, uuid);
+    std::string reason = reason_to_stay(snapshot, roots, pack.file.name);
     if (reason.empty()) {
       collection.doomed.insert(uuid);
       collection.doomed_bytes += pack.size;

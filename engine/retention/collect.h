@@ -36,8 +36,9 @@ class Roots {
  public:
   Roots(const Snapshot& snapshot, const std::set<Uuid>& going);
   bool contains(const Uuid& pack) const { return packs_.contains(pack); }
-  // Path of a root whose needs are unknown, or empty.
-  const std::string& unreadable() const { return unreadable_; }
+  // A root that cannot be read and may refer to this pack, or null: a pack refers to none that was
+  // committed after it, and what a newer version does nobody knows.
+  const PackFacts* unreadable_user_of(const PackName& pack) const;
   // A root that refers to chunks of this pack, or null.
   const PackFacts* user_of(const Uuid& pack) const;
   ChunkNumbers needed_of(const Uuid& pack) const;
@@ -45,7 +46,7 @@ class Roots {
  private:
   std::set<Uuid> packs_;
   std::map<Uuid, std::vector<const PackFacts*>> users_;
-  std::string unreadable_;
+  std::vector<const PackFacts*> unreadable_;
 };
 
 // `going`: live checkpoints that are about to be retired (or just were).

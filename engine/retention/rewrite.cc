@@ -54,7 +54,7 @@ class PackRewriter {
     }
     const Snapshot snapshot = take_snapshot(core_, cache);
     const Roots roots(snapshot, {});
-    if (roots.contains(plan_.pack) || !roots.unreadable().empty() ||
+    if (roots.contains(plan_.pack) || roots.unreadable_user_of(now.name) ||
         !plan_.needed.contains_all(roots.needed_of(plan_.pack))) {
       give_up("its chunks are needed again");
     }

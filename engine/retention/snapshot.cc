@@ -41,7 +41,7 @@ std::optional<OpenPack> open_without_manifest(FileSystem& fs, const ScannedPack&
 }
 
 void read_facts(FileSystem& fs, PackFacts& facts) {
-  facts.readable = false;
+  facts.readable = facts.newer = false;
   facts.needs.clear();
   try {
     auto pack = open_without_manifest(fs, facts.file);
@@ -55,8 +55,9 @@ void read_facts(FileSystem& fs, PackFacts& facts) {
     // A pack with features that this version may only read may need more than it shows.
     facts.readable = format::check_readable(pack->directory.header.versions, pack->directory.uses,
                                             facts.file.path.string());
-  } catch (const Error&) {
-    // Damaged, newer, or gone.
+    facts.newer = !facts.readable;
+  } catch (const Error& error) {
+    facts.newer = error.code() == ErrorCode::newer_format;  // or it is damaged, or gone
   }
 }
 

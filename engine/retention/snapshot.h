@@ -26,6 +26,7 @@ struct PackFacts {
   std::uint64_t size = 0;
   std::size_t run = 0;                 // index into Snapshot::runs
   bool readable = false;               // its manifest is, or it is retired and has none
+  bool newer = false;                  // not readable, as a newer version has written it
   std::map<Uuid, ChunkNumbers> needs;  // in other packs, by its manifest
   CheckpointRecord record;             // when readable and with a manifest
   std::vector<StoredChunk> chunks;     // by number

@@ -242,22 +242,55 @@ TEST_F(PruneTest, GoesOnOnceWhatCannotBeReadWasRemoved) {
   EXPECT_EQ(epochs(store.checkpoints(run.record().id)), (std::vector<std::int64_t>{2}));
 }
 
-// An unreadable root may need anything, so nothing goes.
-TEST_F(PruneTest, WhatCannotBeReadInAnotherRunStopsCollection) {
+// It may need what was committed before it, and nothing that came later.
+TEST_F(PruneTest, WhatCannotBeReadInAnotherRunKeepsWhatIsOlderThanIt) {
   Store store = Store::create(path());
-  ckp::Run other = store.create_run(run_options("other"));
-  const auto damaged = other.save(SmallState(3).dict(), {.epoch = 3, .step = 300}).wait().path;
   ckp::Run run = store.create_run(run_options("cnn"));
   save(run, 1);
+  ckp::Run other = store.create_run(run_options("other"));
+  const auto damaged = other.save(SmallState(9).dict(), {.epoch = 9, .step = 900}).wait().path;
   save(run, 2);
+  save(run, 3);
   std::filesystem::resize_file(damaged, 300);
-  const PrunePlan plan = store.prune(keep_last(1), std::vector<std::string>{"cnn"});
-  EXPECT_EQ(plan.bytes_freed, 0u);
-  EXPECT_NE(plan.entries.front().held.find("cannot be read"), std::string::npos);
+  const std::vector<std::string> cnn{"cnn"};
+  const PrunePlan plan = store.prune(keep_last(1), cnn);
+  ASSERT_EQ(plan.entries.size(), 3u);
+  EXPECT_EQ(plan.entries[0].bytes_freed, 0u);
+  EXPECT_NE(plan.entries[0].held.find(damaged.string() + " cannot be read"), std::string::npos);
+  EXPECT_NE(plan.entries[0].held.find("ckptool repair"), std::string::npos);
+  EXPECT_GT(plan.entries[1].bytes_freed, 0u);
+  EXPECT_EQ(plan.entries[1].held, "");
   EXPECT_TRUE(std::filesystem::exists(damaged));
   // A prune of all runs is one of that run, too.
-  save(run, 3);
+  save(run, 4);
   expect_error(ErrorCode::corrupt, "run other", [&] { store.prune(keep_last(1)); });
+  // Nobody knows what a newer version refers to.
+  std::filesystem::copy_file(
+      std::filesystem::path(CKP_SOURCE_DIR) / "tests/golden/v1" / "newer-version.ckp", damaged,
+      std::filesystem::copy_options::overwrite_existing);
+  const PrunePlan beside_newer = store.prune(keep_last(1), cnn);
+  EXPECT_EQ(beside_newer.bytes_freed, 0u);
+  EXPECT_NE(beside_newer.entries[0].held.find("newer version"), std::string::npos);
+  // When it is gone, what was kept for it goes.
+  std::filesystem::remove(damaged);
+  EXPECT_EQ(store.prune(keep_last(1), cnn).garbage_files, 2u);
+}
+
+// What a damaged checkpoint shares with another run is there when its file is whole again.
+TEST_F(PruneTest, WhatCannotBeReadLoadsWhenItsFileIsBack) {
+  Store store = Store::create(path());
+  ckp::Run run = store.create_run(run_options("cnn"));
+  save(run, 1);
+  ckp::Run other = store.create_run(run_options("other"));
+  const SmallState same(1);
+  const SaveReport shares = other.save(same.dict(), {.epoch = 1, .step = 100}).wait();
+  save(run, 2);
+  const auto whole = directory_ / "whole.ckp";
+  std::filesystem::copy_file(shares.path, whole);
+  std::filesystem::resize_file(shares.path, 300);
+  store.prune(keep_last(1), std::vector<std::string>{"cnn"});
+  std::filesystem::copy_file(whole, shares.path, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_TRUE(same.is_in(store.open_checkpoint(shares.checkpoint)));
 }
 
 // Random saves (some equal), prunes and removals against what must still be there.
