@@ -89,4 +89,22 @@ std::vector<CheckpointRecord> lost_checkpoints(StoreCore& core, const RunRecord&
   return ask_both(core, run, without_file).value_or(Listing());
 }
 
+std::vector<CheckpointRecord> unlisted_checkpoints(StoreCore& core, const RunRecord& run,
+                                                   std::string_view prefix) {
+  std::vector<CheckpointRecord> found;
+  for (const ScannedPack& pack : list_run(core.fs(), core.layout(), run.directory).packs) {
+    const PackName& name = pack.name;
+    if (name.state != PackState::live || !name.uuid.hex().starts_with(prefix)) continue;
+    CheckpointRecord record;
+    record.id = name.uuid;
+    record.run = run.id;
+    record.run_name = run.name;
+    record.commit = name.commit;
+    record.epoch = -1;
+    record.step = name.step;
+    found.push_back(std::move(record));
+  }
+  return found;
+}
+
 }  // namespace ckp

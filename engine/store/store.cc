@@ -271,6 +271,18 @@ CheckpointRecord Store::find(const Address& address) const {
   return resolve(address, run, impl_->checkpoints(run));
 }
 
+CheckpointRecord Store::find_to_remove(const Address& address) const {
+  try {
+    return find(address);
+  } catch (const Error& error) {
+    const bool has_id = address.kind == Address::Kind::id && !address.run.empty();
+    if (error.code() != ErrorCode::not_found || !has_id) throw;
+    const auto unlisted = unlisted_checkpoints(*impl_->core, run(address.run), address.text);
+    if (unlisted.size() != 1) throw;
+    return unlisted.front();
+  }
+}
+
 Checkpoint Store::open_checkpoint(const CheckpointRecord& checkpoint) const {
   StoreCore& core = *impl_->core;
   for (const std::string& directory : list_run_directories(core.fs(), core.layout())) {

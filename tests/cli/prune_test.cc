@@ -204,6 +204,30 @@ TEST_F(PruneCommandTest, RmDeletesNothingWhenOneAddressIsWrong) {
   EXPECT_EQ(epochs_left("cnn").size(), 6u);
 }
 
+// The index does not list it any more, and its file still stops the prune that names this way out.
+TEST_F(PruneCommandTest, RmGivesUpACheckpointThatCannotBeRead) {
+  const CheckpointRecord& damaged = saved_[5];
+  fs::path file;
+  for (const auto& entry : fs::recursive_directory_iterator(store() / "runs")) {
+    if (contains(entry.path().filename().string(), damaged.id.hex())) file = entry.path();
+  }
+  fs::resize_file(file, 300);
+  ckptool({"rebuild-index", "store"});
+  const std::string address = "cnn@" + damaged.id.hex();
+  expect_error({"prune", "store", "--keep-last", "1"}, 4, "corrupt",
+               {"ckptool rm store cnn@" + damaged.id.hex().substr(0, 8)});
+  expect_error({"rm", "store", "wide@" + damaged.id.hex(), "--yes"}, 1, "not_found", {});
+  const Result done = ckptool({"rm", "store", address, "--yes", "--json"});
+  EXPECT_EQ(done.code, 0) << done;
+  EXPECT_EQ(done.json()["deleted"][0]["id"], damaged.id.hex()) << done;
+  EXPECT_EQ(done.json()["deleted"][0]["epoch"], nullptr) << done;
+  EXPECT_FALSE(fs::exists(file));
+  EXPECT_EQ(epochs_left("cnn"), (Epochs{1, 2, 3, 4, 5}));
+  const Result verified = ckptool({"verify", "store"});
+  EXPECT_EQ(verified.code, 0) << verified;
+  EXPECT_EQ(ckptool({"prune", "store", "--keep-last", "1"}).code, 0);
+}
+
 TEST_F(PruneCommandTest, RmOfARunTakesItsRecordToo) {
   const Result done = ckptool({"rm", "store", "--run", "wide", "--yes"});
   EXPECT_EQ(done.code, 0) << done;

@@ -55,10 +55,12 @@ class Rm : public Command {
     std::vector<Uuid> ids;
     Json deleted = Json::array();
     for (const CheckpointRecord& each : victims) {
-      names.push_back(
-          fmt::format("{} (epoch {}, step {})", address_text(each), each.epoch, each.step));
+      const bool readable = each.epoch >= 0;
+      const std::string epoch = readable ? fmt::format("epoch {}", each.epoch) : "cannot be read";
+      names.push_back(fmt::format("{} ({}, step {})", address_text(each), epoch, each.step));
       ids.push_back(each.id);
       deleted.push_back(to_json(each));
+      if (!readable) deleted.back()["epoch"] = nullptr;
     }
     if (!may(fmt::format("delete {}: {}?", counted(victims.size(), "checkpoint"), join(names)))) {
       return refuse(context);
@@ -82,7 +84,7 @@ class Rm : public Command {
                         "is --run {}",
                         printable(text), word, word));
       }
-      const CheckpointRecord one = store.find(parse_address(text));
+      const CheckpointRecord one = store.find_to_remove(parse_address(text));
       const bool known =
           std::any_of(found.begin(), found.end(),
                       [&](const CheckpointRecord& other) { return other.id == one.id; });

@@ -135,6 +135,9 @@ class Store {
   std::vector<std::string> missing(const RunRecord& run) const;
   // The checkpoint that an address means.
   CheckpointRecord find(const Address& address) const;
+  // The same for remove_checkpoints: where `find` finds none, RUN@ID means a file that cannot be
+  // read, too. Of such a one only run, id, commit and step are known; its epoch is -1.
+  CheckpointRecord find_to_remove(const Address& address) const;
 
   // Opens a checkpoint with all packs it needs. Error(not_found) when it has no file: pruned, or
   // lost.
