@@ -237,7 +237,7 @@ class Carrier {
   };
 
   void put(IndexUpdate& update, const PackRepair& repair, const NewPacks& made) {
-    const bool repeated = repair.remove && !is_known_place(repair);
+    const bool repeated = repair.remove && !was_only_file(repair);
     if (!repeated) forget(update, repair.uuid);
     if (repair.record) {
       CheckpointRecord record = *repair.record;
@@ -248,8 +248,8 @@ class Carrier {
     if (repair.salvaged_manifest) update.put_checkpoint(repair.salvaged_record);
   }
 
-  // Whether the removed file was the pack's only one.
-  bool is_known_place(const PackRepair& repair) const {
+  // Of the pack, once its file is removed.
+  bool was_only_file(const PackRepair& repair) const {
     return !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
   }
 
