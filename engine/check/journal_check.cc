@@ -44,9 +44,9 @@ class JournalChecker {
     for (const auto& [journal, marked] : marks_) {
       const JournalName name{marked.attempt, journal};
       add_problem(name, marked.mark,
-                  fmt::format("journal {} is missing; {} bytes of it were written when a "
+                  fmt::format("the journal is missing; {} bytes of it were written when a "
                               "checkpoint was saved",
-                              journal.hex(), marked.mark.length));
+                              marked.mark.length));
     }
     return std::move(check_);
   }
@@ -57,7 +57,9 @@ class JournalChecker {
   }
 
   void add_problem(const JournalName& name, const JournalMark& mark, std::string message) {
-    check_.problems.push_back({path_of(name), name, mark, std::move(message)});
+    const std::string path = path_of(name);
+    if (!message.starts_with(path)) message = fmt::format("{}: {}", path, message);
+    check_.problems.push_back({path, name, mark, std::move(message)});
   }
 
   void check_file(const RunJournals::File& file, const JournalName& name, const JournalMark& mark) {

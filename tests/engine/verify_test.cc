@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "ckp/load.h"
+#include "ckp/repair.h"
 #include "ckp/save.h"
 #include "sample_states.h"
 #include "store_fixture.h"
@@ -174,6 +175,47 @@ TEST_F(VerifyTest, APackCopiedIntoAnotherRunIsBlamedAndTheRealOneIsNot) {
     EXPECT_NE(finding.path, of_a.string()) << finding.message;
     EXPECT_NE(finding.path, of_b.string()) << finding.message;
   }
+}
+
+// Whatever is wrong with a journal: which one it is stands in the message.
+TEST_F(VerifyTest, DamageOfAJournalNamesItsFile) {
+  Store store = Store::create(path());
+  std::filesystem::path journal;
+  {
+    ckp::Run run = store.create_run(run_options("cnn"));
+    run.log(0, 1, {{"train/loss", 2.0}});
+    save(run, 1);
+    const auto directory = path() / "runs" / run.record().directory;
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (entry.path().filename().string().starts_with("journal-")) journal = entry.path();
+    }
+    run.log(0, 2, {{"train/loss", 1.0}});
+    run.log(0, 3, {{"train/loss", 0.5}});
+  }
+  const auto sound = read_bytes(journal);
+  const auto flipped = [&](std::size_t at) {
+    auto bytes = sound;
+    bytes[at] ^= std::byte{1};
+    return bytes;
+  };
+  const std::size_t in_the_log_of_step_2 = sound.size() - 200;
+  for (const std::size_t at : {std::size_t{3}, std::size_t{100}, in_the_log_of_step_2}) {
+    SCOPED_TRACE(at);
+    write_bytes(journal, flipped(at));
+    const VerifyReport report = store.verify();
+    ASSERT_FALSE(report.findings.empty());
+    EXPECT_TRUE(report.findings.front().message.starts_with(journal.string() + ": "))
+        << report.findings.front().message;
+    const RepairReport plan = plan_repair(path());
+    ASSERT_FALSE(plan.steps.empty());
+    EXPECT_TRUE(plan.steps.front().message.starts_with(journal.string() + ": "))
+        << plan.steps.front().message;
+  }
+  std::filesystem::remove(journal);
+  const VerifyReport report = store.verify();
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_TRUE(report.findings.front().message.starts_with(journal.string() + ": "))
+      << report.findings.front().message;
 }
 
 }  // namespace
