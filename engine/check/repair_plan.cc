@@ -44,7 +44,10 @@ class Planner {
     }
     for (const auto& path : found_.misplaced) leave_misplaced(path);
     for (const auto& path : found_.snapshot.repeated) plan_repeated(path);
-    for (const auto& [path, why] : found_.unreadable) add_step(RepairAction::leave, path, why);
+    for (const UnreadableFile& file : found_.unreadable) {
+      const auto step = add_step(RepairAction::leave, file.path, file.why);
+      plan_.report.steps[step].damage = file.damage;
+    }
   }
 
   void plan_moves() {

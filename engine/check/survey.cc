@@ -26,7 +26,7 @@ class Surveyor {
     check_all_packs();
     if (!found_.complete) return std::move(found_);
     for (const UnreachableFile& file : found_.snapshot.unreachable) {
-      found_.unreadable.emplace_back(file.facts.file.path.string(), file.what_is_wrong());
+      found_.unreadable.push_back({file.facts.file.path.string(), file.what_is_wrong()});
     }
     for (const std::string& run : found_.snapshot.unreachable_runs) {
       found_.unreadable.emplace_back(core_.layout().run(run).string(),
@@ -63,7 +63,8 @@ class Surveyor {
   void take(const PackFacts& pack, PackCheck& check) {
     if (check.refused) {
       if (check.refused->code() == ErrorCode::newer_format) throw *check.refused;
-      found_.unreadable.emplace_back(pack.file.path.string(), check.refused->what());
+      found_.unreadable.push_back({pack.file.path.string(), check.refused->what(),
+                                   check.refused->code() != ErrorCode::read_only});
       return;
     }
     const bool live = pack.file.name.state == PackState::live;

@@ -36,6 +36,12 @@ struct Patient {
   bool has(const format::ChunkReference& reference) const;
 };
 
+// A pack that cannot be opened now.
+struct UnreadableFile {
+  std::string path, why;
+  bool damage = true;  // false: this user may not read it
+};
+
 struct Survey {
   Snapshot snapshot;
   PackCache cache;
@@ -43,8 +49,8 @@ struct Survey {
   std::map<Uuid, Patient> patients;
   // Chunks that live checkpoints refer to, and of which no undamaged copy is in the store.
   std::set<format::ChunkAddress> lost;
-  std::vector<std::filesystem::path> misplaced;                 // whole packs of other runs
-  std::vector<std::pair<std::string, std::string>> unreadable;  // cannot be opened now: path, why
+  std::vector<std::filesystem::path> misplaced;  // whole packs of other runs
+  std::vector<UnreadableFile> unreadable;
   bool complete = true;
 };
 

@@ -113,10 +113,14 @@ class StoreVerifier {
   void take(const PackFacts& pack, PackCheck& check) {
     const std::string path = pack.file.path.string();
     if (check.refused) {
-      if (check.refused->code() != ErrorCode::newer_format) {
-        return add_finding(path, run_name(pack), check.refused->what());
+      const std::string why = check.refused->what();
+      if (check.refused->code() == ErrorCode::newer_format) {
+        report_.newer.push_back(why);
+      } else if (check.refused->code() == ErrorCode::read_only) {
+        report_.denied.push_back(why);
+      } else {
+        add_finding(path, run_name(pack), why);
       }
-      report_.newer.emplace_back(check.refused->what());
       return;
     }
     ++report_.packs;

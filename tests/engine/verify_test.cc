@@ -8,6 +8,7 @@
 #include "ckp/save.h"
 #include "sample_states.h"
 #include "store_fixture.h"
+#include "support/faulty_file_system.h"
 #include "support/memory_directory.h"
 
 namespace ckp {
@@ -216,6 +217,34 @@ TEST_F(VerifyTest, DamageOfAJournalNamesItsFile) {
   ASSERT_FALSE(report.findings.empty());
   EXPECT_TRUE(report.findings.front().message.starts_with(journal.string() + ": "))
       << report.findings.front().message;
+}
+
+// It may be as sound as ever.
+TEST_F(VerifyTest, AFileWithoutPermissionToReadItIsNotDamaged) {
+  Store::create(path()).create_run(run_options("cnn"));
+  const auto refusing = std::make_shared<test::FaultyFileSystem>(posix_file_system(), path());
+  Store store = Store::open(path(), {.file_system = refusing});
+  ckp::Run run = store.resume_run("cnn");
+  const auto kept = run.save(SmallState(1).dict(), {.epoch = 1, .step = 1}).wait().path;
+  const std::string entry = "open " + kept.lexically_relative(path()).string();
+  refusing->plan({.at = 1,
+                  .code = ErrorCode::read_only,
+                  .forever = true,
+                  .only = [=](const std::string& line) { return line == entry; }});
+  const VerifyReport report = store.verify();
+  EXPECT_TRUE(report.findings.empty()) << report.findings.front().message;
+  ASSERT_EQ(report.denied.size(), 1u);
+  EXPECT_NE(report.denied.front().find(kept.filename().string()), std::string::npos)
+      << report.denied.front();
+  EXPECT_FALSE(report.clean());
+
+  const RepairReport done = repair(path(), {}, {.file_system = refusing});
+  ASSERT_EQ(done.steps.size(), 1u);
+  EXPECT_EQ(done.steps.front().action, RepairAction::leave);
+  EXPECT_FALSE(done.steps.front().damage);
+  EXPECT_EQ(done.set_aside, "");
+  refusing->clear();
+  EXPECT_TRUE(store.verify().clean());
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ lb l.
 0	success
 1	error
 2	the command line makes no sense
-3	partly done: verify ran out of time, repair could not restore everything, or must be run again
+3	partly done: verify ran out of time or may not read a file, repair could not restore everything, or must be run again
 4	damage found
 10	no store
 11	somebody else holds what is needed

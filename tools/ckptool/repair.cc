@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "command.h"
 #include "interrupt.h"
 #include "progress.h"
@@ -83,6 +85,7 @@ Json step_json(const RepairStep& step) {
           {"tensors_saved", step.tensors_saved},
           {"missing", step.missing},
           {"salvaged", step.salvaged},
+          {"damage", step.damage},
           {"restores", step.restores},
           {"message", step.message}};
 }
@@ -137,7 +140,9 @@ class Repair : public Command {
   ExitCode code_of(const RepairReport& report) const {
     if (!report.complete) return ExitCode::interrupted;
     if (report.nothing_to_do()) return ExitCode::ok;
-    if (dry_run_) return ExitCode::damage;
+    const bool damaged = std::any_of(report.steps.begin(), report.steps.end(),
+                                     [](const RepairStep& step) { return step.damage; });
+    if (dry_run_ && damaged) return ExitCode::damage;
     const bool done = report.restores_all() && !report.repair_again();
     return done ? ExitCode::ok : ExitCode::partly_done;
   }
@@ -158,7 +163,8 @@ class Repair : public Command {
     if (!report.complete) return "interrupted; nothing was changed\n";
     std::string text;
     for (const RepairStep& step : report.steps) {
-      text += fmt::format("damage: {}\n", printable(step.message));
+      text +=
+          fmt::format("{}: {}\n", step.damage ? "damage" : "not checked", printable(step.message));
       if (const std::string owner = whose(step); !owner.empty()) text += "  " + owner + "\n";
       text += fmt::format("  {}: {}\n", dry_run_ ? "would" : "done", cure(step));
     }

@@ -129,7 +129,8 @@ class Verify : public Command {
           verify_text(report, options, store, quiet()));
     if (!report.findings.empty()) return ExitCode::damage;
     if (!report.complete) return report.timed_out ? ExitCode::partly_done : ExitCode::interrupted;
-    return report.newer.empty() ? ExitCode::ok : ExitCode::newer_format;
+    if (!report.newer.empty()) return ExitCode::newer_format;
+    return report.denied.empty() ? ExitCode::ok : ExitCode::partly_done;
   }
 
   bool structure_ = false;

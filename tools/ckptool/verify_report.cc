@@ -123,6 +123,9 @@ std::string verify_text(const VerifyReport& report, const VerifyOptions& options
   for (const std::string& newer : report.newer) {
     text += "not checked: " + printable(newer) + "\n";
   }
+  for (const std::string& denied : report.denied) {
+    text += "not checked: " + printable(denied) + "\n";
+  }
   if (quiet) return text + advice(report, store);
   for (const std::string& note : report.notes) text += "note: " + printable(note) + "\n";
   return text + summary(report, options, store) + advice(report, store);
@@ -132,21 +135,14 @@ Json verify_json(const VerifyReport& report, const VerifyOptions& options,
                  const std::string& store) {
   Json findings = Json::array();
   for (const Finding& finding : report.findings) findings.push_back(finding_json(finding, store));
-  return {{"clean", report.clean()},
-          {"complete", report.complete},
-          {"timed_out", report.timed_out},
-          {"level", level_name(options.level)},
-          {"subset", options.subset},
-          {"seed", options.seed},
-          {"findings", findings},
-          {"notes", report.notes},
-          {"newer", report.newer},
-          {"runs", report.runs},
-          {"checkpoints", report.checkpoints},
-          {"packs", report.packs},
-          {"chunks", report.chunks},
-          {"bytes", report.bytes},
-          {"bytes_total", report.bytes_total}};
+  return {{"clean", report.clean()},       {"complete", report.complete},
+          {"timed_out", report.timed_out}, {"level", level_name(options.level)},
+          {"subset", options.subset},      {"seed", options.seed},
+          {"findings", findings},          {"notes", report.notes},
+          {"newer", report.newer},         {"denied", report.denied},
+          {"runs", report.runs},           {"checkpoints", report.checkpoints},
+          {"packs", report.packs},         {"chunks", report.chunks},
+          {"bytes", report.bytes},         {"bytes_total", report.bytes_total}};
 }
 
 }  // namespace ckp::tool

@@ -39,6 +39,7 @@ struct RepairStep {
   std::uint64_t tensors_saved = 0;
   std::string message;    // what is wrong, and what becomes of it
   std::string salvaged;   // id of the new checkpoint, once it is made
+  bool damage = true;     // false: a file that this user may not read; it may be sound
   bool restores = false;  // nothing is lost: everything is as it was before the damage
 };
 

@@ -60,13 +60,14 @@ struct VerifyReport {
   std::vector<Finding> findings;
   std::vector<std::string>
       notes;  // no damage, but worth a line: garbage of dead saves, torn journal tails
-  std::vector<std::string> newer;  // files that a newer version wrote; they were not checked
+  std::vector<std::string> newer;   // files that a newer version wrote; they were not checked
+  std::vector<std::string> denied;  // files that this user may not read; they were not checked
   std::uint64_t runs = 0, checkpoints = 0, packs = 0, chunks = 0;
   // Of the packs' bytes; with a subset, of the share that was asked for.
   std::uint64_t bytes = 0, bytes_total = 0;
   bool complete = true;
   bool timed_out = false;  // max_duration is why it is not complete
-  bool clean() const { return findings.empty() && newer.empty() && complete; }
+  bool clean() const { return findings.empty() && newer.empty() && denied.empty() && complete; }
 };
 
 // Checks one `.ckp` file by itself: everything in it, not what it refers to in other packs.
