@@ -1,11 +1,10 @@
 #include "bench_files.h"
 
-#include <cstdlib>
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 
 namespace ckp::bench {

@@ -17,13 +17,11 @@ std::string describe_user(const Snapshot& snapshot, const PackFacts& user) {
 std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const PackName& name) {
   const Uuid& uuid = name.uuid;
   if (roots.contains(uuid)) return "a save in progress may refer to it";
-  if (const PackFacts* user = roots.unreadable_user_of(name)) {
+  if (const auto user = roots.unreadable_user_of(name)) {
     return fmt::format(
-        "{} cannot be read, so it may need this; the next prune frees it when that file can be "
-        "read again, or is out of the way: {}",
-        user->file.path.string(),
-        user->newer ? "a newer version has written it"
-                    : "ckptool repair mends it or sets it aside");
+        "{} cannot be read, so it may need this; the next prune frees it when that can be read "
+        "again, or is out of the way: {}",
+        user->path, user->remedy);
   }
   if (const PackFacts* user = roots.user_of(uuid)) {
     return fmt::format("holds chunks that {} needs", describe_user(snapshot, *user));
@@ -136,14 +134,18 @@ Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
     for (const auto& [needed, numbers] : pack.needs) users_[needed].push_back(&pack);
     if (!pack.readable) unreadable_.push_back(&pack);
   }
-  if (!snapshot.unreachable_runs.empty()) unreadable_ = snapshot.unreachable_runs.front();
+  if (!snapshot.unreachable_runs.empty()) unreachable_run_ = snapshot.unreachable_runs.front();
 }
 
-const PackFacts* Roots::unreadable_user_of(const PackName& pack) const {
+std::optional<UnreadableUser> Roots::unreadable_user_of(const PackName& pack) const {
+  if (!unreachable_run_.empty()) return UnreadableUser{unreachable_run_, "mount its disk"};
   for (const PackFacts* user : unreadable_) {
-    if (user->newer || pack.commit <= user->file.name.commit) return user;
+    if (!user->newer && pack.commit > user->file.name.commit) continue;
+    return UnreadableUser{user->file.path.string(),
+                          user->newer ? "a newer version has written it"
+                                      : "ckptool repair mends it or sets it aside"};
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 const PackFacts* Roots::user_of(const Uuid& pack) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,15 +31,21 @@ struct Collection {
   std::uint64_t doomed_bytes = 0, garbage_bytes = 0;
 };
 
+// Somebody who may need a pack: a file, or a run directory that leads nowhere.
+struct UnreadableUser {
+  std::string path;
+  std::string remedy;  // what a user can do, or why nothing
+};
+
 // R3: what retiring `going` leaves as roots, and which chunks of a pack those need. The snapshot
 // outlives it.
 class Roots {
  public:
   Roots(const Snapshot& snapshot, const std::set<Uuid>& going);
   bool contains(const Uuid& pack) const { return packs_.contains(pack); }
-  // A root that cannot be read and may refer to this pack, or null: a pack refers to none that was
+  // Of what cannot be read, somebody who may refer to this pack: a pack refers to none that was
   // committed after it, and what a newer version does nobody knows.
-  const PackFacts* unreadable_user_of(const PackName& pack) const;
+  std::optional<UnreadableUser> unreadable_user_of(const PackName& pack) const;
   // A root that refers to chunks of this pack, or null.
   const PackFacts* user_of(const Uuid& pack) const;
   ChunkNumbers needed_of(const Uuid& pack) const;
@@ -47,6 +54,7 @@ class Roots {
   std::set<Uuid> packs_;
   std::map<Uuid, std::vector<const PackFacts*>> users_;
   std::vector<const PackFacts*> unreadable_;
+  std::string unreachable_run_;
 };
 
 // `going`: live checkpoints that are about to be retired (or just were).
