@@ -14,7 +14,9 @@
 
 namespace ckp {
 
-Uuid random_uuid() {
+namespace {
+
+Uuid draw_uuid() {
   Uuid uuid;
   // Up to 256 bytes come in one piece.
   ssize_t got = 0;
@@ -24,6 +26,14 @@ Uuid random_uuid() {
   if (got != static_cast<ssize_t>(uuid.bytes.size())) {
     throw Error(ErrorCode::io, "cannot get random bytes for a new id from the kernel (getrandom)");
   }
+  return uuid;
+}
+
+}  // namespace
+
+Uuid random_uuid() {
+  Uuid uuid = draw_uuid();
+  while (uuid.short_hex().find_first_of("abcdef") == std::string::npos) uuid = draw_uuid();
   return uuid;
 }
 

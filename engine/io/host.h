@@ -9,7 +9,8 @@
 
 namespace ckp {
 
-// Sixteen random bytes from the kernel.
+// Sixteen random bytes from the kernel, with a letter among the first eight digits: `cnn@12345678`
+// would mean an epoch.
 Uuid random_uuid();
 // The kernel's boot id (/proc/sys/kernel/random/boot_id); nil when it cannot be read, which
 // makes every reader distrust the index.

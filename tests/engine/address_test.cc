@@ -6,6 +6,7 @@
 
 #include "ckp/query.h"
 #include "engine/run_samples.h"
+#include "io/host.h"
 #include "support/expect_error.h"
 #include "support/seed.h"
 
@@ -67,6 +68,13 @@ INSTANTIATE_TEST_SUITE_P(
         Parsed{"@deadbeef", Kind::id, "", 0, "", {}, "deadbeef"},
         Parsed{"@production", Kind::alias, "", 0, "", {}, "production"},
         Parsed{"@beef", Kind::alias, "", 0, "", {}, "beef"}));
+
+TEST(Address, AShortIdIsNeverReadAsAnEpoch) {
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string text = "cnn@" + random_uuid().short_hex();
+    ASSERT_EQ(parse_address(text).kind, Kind::id) << text;
+  }
+}
 
 TEST(Address, WhatItIsNotIsRefusedWithAllForms) {
   const std::pair<std::string, std::string> refused[] = {

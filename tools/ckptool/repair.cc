@@ -33,8 +33,10 @@ std::string missing_names(const std::vector<std::string>& missing) {
 
 std::string salvage_text(const RepairStep& step) {
   const std::string now = step.salvaged.empty() ? "" : fmt::format(" ({})", step.salvaged);
-  return fmt::format("salvage: {} into a new checkpoint{}; missing: {}",
-                     counted(step.tensors_saved, "undamaged tensor"), now,
+  const std::string saved = step.tensors_saved == 0
+                                ? "no tensor is undamaged; its other values"
+                                : counted(step.tensors_saved, "undamaged tensor");
+  return fmt::format("salvage: {} into a new checkpoint{}; missing: {}", saved, now,
                      missing_names(step.missing));
 }
 
