@@ -1,5 +1,8 @@
 #include "io/durable_file.h"
 
+#include <algorithm>
+#include <cstring>
+#include <new>
 #include <utility>
 
 #include "ckp/error.h"
@@ -43,21 +46,42 @@ void write_and_sync(FileSystem& fs, const std::filesystem::path& path,
 
 FileAppender::FileAppender(File& file, std::uint64_t offset) : file_(file), offset_(offset) {}
 
+void FileAppender::Free::operator()(std::byte* buffer) const {
+  ::operator delete (buffer, std::align_val_t{File::direct_block});
+}
+
 void FileAppender::append(std::span<const std::byte> bytes) {
-  if (buffer_.size() + bytes.size() > buffer_size) flush();
-  if (bytes.size() >= buffer_size) {
-    file_.write_at(offset_, bytes);
-    offset_ += bytes.size();
-    return;
+  while (!bytes.empty()) {
+    if (!buffer_) {
+      void* const made = ::operator new (buffer_size, std::align_val_t{File::direct_block});
+      buffer_.reset(static_cast<std::byte*>(made));
+    }
+    const std::size_t fits = std::min(bytes.size(), buffer_size - used_);
+    std::memcpy(buffer_.get() + used_, bytes.data(), fits);
+    used_ += fits;
+    bytes = bytes.subspan(fits);
+    if (used_ == buffer_size) write(buffer_size);
   }
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 
 void FileAppender::flush() {
-  if (buffer_.empty()) return;
-  file_.write_at(offset_, buffer_);
-  offset_ += buffer_.size();
-  buffer_.clear();
+  const bool large = offset_ >= buffer_size;
+  if (large) write(used_ / File::direct_block * File::direct_block);
+  write(used_);
+}
+
+// The first `size` bytes of the buffer.
+void FileAppender::write(std::size_t size) {
+  if (size == 0) return;
+  const std::span bytes(buffer_.get(), size);
+  if (offset_ % File::direct_block == 0 && size % File::direct_block == 0) {
+    file_.write_blocks(offset_, bytes);
+  } else {
+    file_.write_at(offset_, bytes);
+  }
+  offset_ += size;
+  used_ -= size;
+  std::memmove(buffer_.get(), buffer_.get() + size, used_);
 }
 
 void write_durably(FileSystem& fs, const std::filesystem::path& path, bool replace,

@@ -8,24 +8,31 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "ckp/file_system.h"
 
 namespace ckp {
 
-// Appends to a File through a buffer of a few MiB.
+// Appends to a File through a buffer of a few MiB; what is larger goes past the page cache
+// (File::write_blocks).
 class FileAppender {
  public:
   explicit FileAppender(File& file, std::uint64_t offset = 0);
   void append(std::span<const std::byte> bytes);
   void flush();
-  std::uint64_t offset() const { return offset_ + buffer_.size(); }
+  std::uint64_t offset() const { return offset_ + used_; }
 
  private:
+  struct Free {
+    void operator()(std::byte* buffer) const;
+  };
+  void write(std::size_t size);
+
   File& file_;
   std::uint64_t offset_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte, Free>
+      buffer_;  // made by the first append; its pages, as they are used
+  std::size_t used_ = 0;
 };
 
 // Calls `write` with an appender for a new file, and makes the result appear at `path` atomically

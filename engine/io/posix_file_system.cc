@@ -91,7 +91,8 @@ struct flock lock_request(short type, std::uint64_t byte, off_t size = 1) {
 
 class PosixFile final : public File, private ForkGuarded {
  public:
-  PosixFile(stdfs::path path, OpenMode mode) : path_(std::move(path)) {
+  PosixFile(stdfs::path path, OpenMode mode, bool direct_writes)
+      : path_(std::move(path)), direct_(direct_writes) {
     if (mode == OpenMode::read) {
       open_descriptor(mode);
       return;
@@ -110,6 +111,7 @@ class PosixFile final : public File, private ForkGuarded {
   const stdfs::path& path() const override { return path_; }
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> out) const override;
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes) override;
+  void write_blocks(std::uint64_t offset, std::span<const std::byte> bytes) override;
   void sync() override;
   void truncate(std::uint64_t size) override;
   void reserve(std::uint64_t offset, std::uint64_t size) override;
@@ -129,10 +131,15 @@ class PosixFile final : public File, private ForkGuarded {
   void check_usable(std::string_view operation) const;
   void check_writable(std::string_view operation) const;
   [[noreturn]] void fail_for_good(std::string_view operation, int error);
+  [[noreturn]] void fail_write(std::uint64_t offset, int error);
+  // How many bytes went past the page cache; the rest cannot.
+  std::size_t write_direct(std::uint64_t offset, std::span<const std::byte> bytes);
+  bool set_direct(bool on) noexcept;
 
   stdfs::path path_;
   int descriptor_ = -1;
   bool locked_ = false;  // has been, at some time
+  bool direct_;          // whether O_DIRECT is worth a try
   // What failed first, and whether truncate() can make up for it.
   std::string failure_;
   std::optional<std::uint64_t> failed_write_;
@@ -223,13 +230,55 @@ void PosixFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes)
       return ::pwrite(descriptor_, bytes.data() + done, bytes.size() - done,
                       static_cast<off_t>(offset + done));
     });
+    if (put <= 0) fail_write(offset, put == 0 ? EIO : errno);
+    done += static_cast<std::size_t>(put);
+  }
+}
+
+void PosixFile::fail_write(std::uint64_t offset, int error) {
+  failed_write_ = offset;
+  fail_for_good("write", error);
+}
+
+void PosixFile::write_blocks(std::uint64_t offset, std::span<const std::byte> bytes) {
+  check_writable("write");
+  const std::size_t done = direct_ ? write_direct(offset, bytes) : 0;
+  if (done == bytes.size()) return;
+  write_at(offset + done, bytes.subspan(done));
+  // Otherwise the kernel collects dirty pages until it stops the writer for them.
+  (void)::sync_file_range(descriptor_, static_cast<off_t>(offset + done),
+                          static_cast<off_t>(bytes.size() - done), SYNC_FILE_RANGE_WRITE);
+}
+
+bool PosixFile::set_direct(bool on) noexcept {
+  const int flags = ::fcntl(descriptor_, F_GETFL);
+  if (flags < 0) return false;
+  return ::fcntl(descriptor_, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+std::size_t PosixFile::write_direct(std::uint64_t offset, std::span<const std::byte> bytes) {
+  direct_ = set_direct(true);
+  if (!direct_) return 0;
+  std::size_t done = 0;
+  int error = 0;
+  while (done < bytes.size() && done % direct_block == 0) {
+    const ssize_t put = uninterrupted([&] {
+      return ::pwrite(descriptor_, bytes.data() + done, bytes.size() - done,
+                      static_cast<off_t>(offset + done));
+    });
     if (put <= 0) {
-      const int error = put == 0 ? EIO : errno;
-      failed_write_ = offset;
-      fail_for_good("write", error);
+      error = put == 0 ? EIO : errno;
+      break;
     }
     done += static_cast<std::size_t>(put);
   }
+  (void)set_direct(false);
+  if (error == EINVAL || error == EOPNOTSUPP) {
+    direct_ = false;  // of another block size, or none at all
+  } else if (error != 0) {
+    fail_write(offset, error);
+  }
+  return done;
 }
 
 void PosixFile::sync() {
@@ -307,7 +356,7 @@ class PosixFileSystem final : public FileSystem {
  public:
   explicit PosixFileSystem(const PosixOptions& options) : options_(options) {}
   std::unique_ptr<File> open(const stdfs::path& path, OpenMode mode) override {
-    return std::make_unique<PosixFile>(path, mode);
+    return std::make_unique<PosixFile>(path, mode, options_.direct_writes);
   }
   std::optional<FileStatus> status(const stdfs::path& path) override;
   std::vector<std::string> list(const stdfs::path& directory) override;

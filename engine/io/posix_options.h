@@ -10,6 +10,7 @@ namespace ckp {
 struct PosixOptions {
   bool rename_noreplace = true;  // renameat2(RENAME_NOREPLACE); NFS has none
   bool hard_links = true;        // FAT and some network file systems have none
+  bool direct_writes = true;     // O_DIRECT; some file systems have none
 };
 
 std::shared_ptr<FileSystem> posix_file_system(const PosixOptions& options);

@@ -27,6 +27,9 @@ std::int64_t nanoseconds_since(SteadyClock::time_point start) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - start).count();
 }
 
+// Raw bytes.
+constexpr std::size_t encode_ahead = std::size_t{12} << 20;
+
 // Of unchanged chunks, how many a save reads back.
 constexpr std::size_t read_back_per_save = 16;
 
@@ -223,9 +226,11 @@ class StateWriter {
     struct Slot {
       BufferPool::Lease scratch;
       std::span<const std::byte> raw;
-      format::Encoded encoded;
+      format::Codec codec = format::Codec::raw;
+      std::vector<std::byte> encoded;
     };
-    const std::size_t window = 2 * std::size_t{threads_};
+    // Enough to go on encoding while the disk takes a buffer.
+    const std::size_t window = 2 * std::size_t{threads_} + encode_ahead / options_.chunk_size;
     std::vector<Slot> slots(window);
     const auto work = [&](std::size_t i) {
       Slot& slot = slots[i % window];
@@ -233,13 +238,14 @@ class StateWriter {
       slot.scratch = buffers_.take();
       slot.raw = unchanged(chunk) != nullptr ? read_unchanged(chunk, *slot.scratch)
                                              : bytes_of(chunk, *slot.scratch);
-      slot.encoded =
-          format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression);
+      slot.codec = format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression,
+                                  slot.encoded);
     };
     const auto consume = [&](std::size_t i) {
-      const Slot slot = std::move(slots[i % window]);
-      const bool raw = slot.encoded.codec == format::Codec::raw;
-      add_chunk(to_write[i], slot.encoded.codec, raw ? slot.raw : slot.encoded.bytes);
+      Slot& slot = slots[i % window];
+      const bool raw = slot.codec == format::Codec::raw;
+      add_chunk(to_write[i], slot.codec, raw ? slot.raw : slot.encoded);
+      slot.scratch.reset();
     };
     parallel_ordered(to_write.size(), threads_, window, work, consume);
   }

@@ -1,4 +1,6 @@
 #include "io/durable_file.h"
+#include "engine/sample_states.h"
+#include "io/posix_options.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +11,7 @@
 #include "ckp/format/wire.h"
 #include "support/expect_error.h"
 #include "support/faulty_file_system.h"
+#include "support/memory_directory.h"
 #include "support/temporary_directory.h"
 
 namespace ckp {
@@ -17,6 +20,7 @@ namespace {
 using format::as_bytes;
 using test::expect_error;
 using test::FaultyFileSystem;
+using test::random_bytes;
 using test::TemporaryDirectory;
 
 std::string slurp(const std::filesystem::path& path) {
@@ -58,6 +62,34 @@ TEST_F(DurableFileTest, ReplacesOnlyWhenAsked) {
   EXPECT_EQ(slurp(dir_ / "file"), "old");
   write(true);
   EXPECT_EQ(slurp(dir_ / "file"), "new");
+}
+
+// With O_DIRECT and without it, on a disk and in memory.
+TEST(FileAppenderTest, EveryByteIsWhereItBelongs) {
+  constexpr std::size_t buffer = 4u << 20;
+  const auto bytes = random_bytes(3 * buffer + 5000, 1);
+  const std::vector<std::filesystem::path> parents = {std::filesystem::temp_directory_path(),
+                                                      test::memory_directory()};
+  for (const std::filesystem::path& parent : parents) {
+    for (const bool direct : {true, false}) {
+      const TemporaryDirectory dir(parent);
+      const auto fs = posix_file_system(PosixOptions{.direct_writes = direct});
+      for (const std::size_t size : {std::size_t{0}, std::size_t{1}, buffer - 1, buffer, buffer + 1,
+                                     buffer + 4096, bytes.size()}) {
+        for (const std::size_t piece : {std::size_t{1'000'003}, bytes.size()}) {
+          write_durably(*fs, dir / "file", true, [&](FileAppender& file) {
+            for (std::size_t at = 0; at < size; at += piece) {
+              file.append(std::span(bytes).subspan(at, std::min(piece, size - at)));
+              EXPECT_EQ(file.offset(), std::min(at + piece, size));
+            }
+          });
+          const auto found = test::read_bytes(dir / "file");
+          EXPECT_TRUE(std::ranges::equal(found, std::span(bytes).first(size)))
+              << size << " in pieces of " << piece << " below " << parent;
+        }
+      }
+    }
+  }
 }
 
 // The target appears after it was looked for.

@@ -48,12 +48,20 @@ struct FileSystemKind {
 // closes without reporting; in a forked child it does nothing that the parent could see.
 class File {
  public:
+  static constexpr std::size_t direct_block = 4096;  // of every disk's sector a multiple
+
   virtual ~File() = default;
   virtual const std::filesystem::path& path() const = 0;
   // Reads up to out.size() bytes; fewer only at the end of the file.
   virtual std::size_t read_at(std::uint64_t offset, std::span<std::byte> out) const = 0;
   // Writes all of it or throws.
   virtual void write_at(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+  // The same for whole blocks of a large file: address, offset and size are multiples of
+  // direct_block. Past the page cache where the file system can, so that the caller's other data
+  // stays in it, at the disk's speed, and sync() has little left to do.
+  virtual void write_blocks(std::uint64_t offset, std::span<const std::byte> bytes) {
+    write_at(offset, bytes);
+  }
   // fsync. A failure is final for this file: never retried (Linux marks the pages clean), and every
   // later write or sync on this object throws.
   virtual void sync() = 0;

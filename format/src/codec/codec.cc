@@ -44,13 +44,34 @@ std::string_view to_string(Codec codec) {
 }
 
 Encoded encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression) {
-  if (compression == Compression::none) return {};
-  if (auto stored = encode_constant(raw)) return {Codec::constant, *std::move(stored)};
-  auto stored = encode_planes(raw, scalar_size);
-  if (stored && worth_decoding(stored->size(), raw.size())) {
-    return {Codec::planes, *std::move(stored)};
+  Encoded encoded;
+  encoded.codec = encode(raw, scalar_size, compression, encoded.bytes);
+  return encoded;
+}
+
+Codec encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression,
+             std::vector<std::byte>& out) {
+  if (compression != Compression::none) {
+    if (store_constant(raw, out)) return Codec::constant;
+    if (store_planes(raw, scalar_size, out) && worth_decoding(out.size(), raw.size())) {
+      return Codec::planes;
+    }
   }
-  return {};
+  out.clear();
+  return Codec::raw;
+}
+
+std::optional<std::vector<std::byte>> encode_constant(std::span<const std::byte> raw) {
+  std::vector<std::byte> out;
+  if (!store_constant(raw, out)) return std::nullopt;
+  return out;
+}
+
+std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> raw,
+                                                    std::size_t scalar_size) {
+  std::vector<std::byte> out;
+  if (!store_planes(raw, scalar_size, out)) return std::nullopt;
+  return out;
 }
 
 void decode(Codec codec, std::span<const std::byte> stored, std::span<std::byte> out) {

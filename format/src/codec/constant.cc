@@ -9,11 +9,12 @@
 
 namespace ckp::format {
 
-std::optional<std::vector<std::byte>> encode_constant(std::span<const std::byte> raw) {
-  if (raw.size() < 2 || raw.front() != raw.back()) return std::nullopt;
+bool store_constant(std::span<const std::byte> raw, std::vector<std::byte>& out) {
+  if (raw.size() < 2 || raw.front() != raw.back()) return false;
   // Every byte equals its neighbour: one comparison of the range with itself, moved by one.
-  if (std::memcmp(raw.data(), raw.data() + 1, raw.size() - 1) != 0) return std::nullopt;
-  return std::vector<std::byte>{raw.front()};
+  if (std::memcmp(raw.data(), raw.data() + 1, raw.size() - 1) != 0) return false;
+  out.assign(1, raw.front());
+  return true;
 }
 
 void decode_constant(std::span<const std::byte> stored, std::span<std::byte> out) {

@@ -66,26 +66,23 @@ Plane store_plane(PlanePlan plan, std::span<const std::byte> plane, std::span<st
   return {PlaneMethod::zstd, space.first(size)};
 }
 
-std::vector<std::byte> assemble(const Planes& planes, std::size_t scalar_size, bool rotated,
-                                std::span<const std::byte> tail) {
-  Writer out;
-  out.u8(static_cast<std::uint8_t>(scalar_size));
-  out.u8(rotated ? flag_rotated : 0);
-  out.u16(0);
-  std::size_t size = header_size(scalar_size) + tail.size();
+void assemble(const Planes& planes, std::size_t scalar_size, bool rotated,
+              std::span<const std::byte> tail, std::vector<std::byte>& out) {
+  Writer header;
+  header.u8(static_cast<std::uint8_t>(scalar_size));
+  header.u8(rotated ? flag_rotated : 0);
+  header.u16(0);
   for (std::size_t k = 0; k < scalar_size; ++k) {
-    out.u8(static_cast<std::uint8_t>(planes[k].method));
-    out.zeros(3);
-    out.u32(static_cast<std::uint32_t>(planes[k].stored.size()));
-    size += planes[k].stored.size();
+    header.u8(static_cast<std::uint8_t>(planes[k].method));
+    header.zeros(3);
+    header.u32(static_cast<std::uint32_t>(planes[k].stored.size()));
   }
-  auto bytes = out.release();
-  bytes.reserve(size);
+  const auto front = header.release();
+  out.assign(front.begin(), front.end());
   for (std::size_t k = 0; k < scalar_size; ++k) {
-    bytes.insert(bytes.end(), planes[k].stored.begin(), planes[k].stored.end());
+    out.insert(out.end(), planes[k].stored.begin(), planes[k].stored.end());
   }
-  bytes.insert(bytes.end(), tail.begin(), tail.end());
-  return bytes;
+  out.insert(out.end(), tail.begin(), tail.end());
 }
 
 [[noreturn]] void bad(std::string_view field, std::uint64_t found, std::string_view expected) {
@@ -143,20 +140,20 @@ Parsed parse(std::span<const std::byte> stored, std::size_t raw_size) {
 
 }  // namespace
 
-std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> raw,
-                                                    std::size_t scalar_size) {
+bool store_planes(std::span<const std::byte> raw, std::size_t scalar_size,
+                  std::vector<std::byte>& out) {
   if (!is_scalar_size(scalar_size)) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("scalar_size is {}, expected 1, 2, 4 or 8", scalar_size));
   }
   const std::size_t count = raw.size() / scalar_size;
-  if (raw.size() <= header_size(scalar_size) + scalar_size) return std::nullopt;
-  if (raw.size() > limits::manifest_raw_size) return std::nullopt;  // sizes have 32 bits
+  if (raw.size() <= header_size(scalar_size) + scalar_size) return false;
+  if (raw.size() > limits::manifest_raw_size) return false;  // sizes have 32 bits
   const SplitPlan plan = plan_split(raw, count, scalar_size);
   const auto first = plan.planes.begin();
   if (std::all_of(first, first + static_cast<std::ptrdiff_t>(scalar_size),
                   [](PlanePlan p) { return p == PlanePlan::noise; })) {
-    return std::nullopt;
+    return false;
   }
 
   static PerThread<Scratch> split_scratches, frame_scratches;
@@ -175,13 +172,13 @@ std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> r
                             frames.subspan(k * count, count));
     size += planes[k].stored.size();
   }
-  std::optional<std::vector<std::byte>> result;
-  if (size < raw.size()) {
-    result = assemble(planes, scalar_size, plan.rotated, raw.subspan(count * scalar_size));
+  const bool wins = size < raw.size();
+  if (wins) {
+    assemble(planes, scalar_size, plan.rotated, raw.subspan(count * scalar_size), out);
   }
   split_scratch.trim();
   frame_scratch.trim();
-  return result;
+  return wins;
 }
 
 void decode_planes(std::span<const std::byte> stored, std::span<std::byte> out) {

@@ -32,6 +32,9 @@ enum class Compression : std::uint8_t {
 // of mostly; it is a hint for the split and is recorded in the stored bytes, never guessed when
 // reading. The stored bytes are never larger than `raw`: when nothing wins, the answer is `raw`.
 Encoded encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression);
+// The same, with the stored bytes in `out`, whose memory is used again.
+Codec encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression,
+             std::vector<std::byte>& out);
 
 // Decodes into `out`, whose size is the chunk's raw size. Throws Error(corrupt) for stored bytes
 // that do not decode to exactly that size, Error(newer_format) for a codec it does not know.
