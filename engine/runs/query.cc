@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runs/line.h"
+
 namespace ckp {
 namespace {
 
@@ -11,14 +13,6 @@ struct Cut {
   std::uint32_t attempt = 0;
   std::uint64_t commit = UINT64_MAX;  // the last one that counts
 };
-
-std::vector<CheckpointRecord> in_commit_order(std::span<const CheckpointRecord> checkpoints) {
-  std::vector<CheckpointRecord> sorted(checkpoints.begin(), checkpoints.end());
-  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.commit, a.id) < std::tie(b.commit, b.id);
-  });
-  return sorted;
-}
 
 std::optional<std::uint32_t> newest_attempt(const RunRecord& run,
                                             std::span<const CheckpointRecord> checkpoints,
@@ -74,8 +68,8 @@ std::optional<Cut> step_back(const RunRecord& run, std::span<const CheckpointRec
 
 }  // namespace
 
-std::vector<CheckpointRecord> current_line(const RunRecord& run,
-                                           std::span<const CheckpointRecord> checkpoints) {
+std::vector<const CheckpointRecord*> line_of(const RunRecord& run,
+                                             std::span<const CheckpointRecord> checkpoints) {
   std::vector<Cut> cuts;  // newest first; the attempt number falls at each step, so this ends
   if (const auto newest = newest_attempt(run, checkpoints)) {
     for (std::optional<Cut> cut = Cut{*newest}; cut;
@@ -83,13 +77,24 @@ std::vector<CheckpointRecord> current_line(const RunRecord& run,
       cuts.push_back(*cut);
     }
   }
-  std::vector<CheckpointRecord> line = in_commit_order(checkpoints);
-  std::erase_if(line, [&](const CheckpointRecord& checkpoint) {
-    if (checkpoint.salvaged_from) return true;
-    return std::none_of(cuts.begin(), cuts.end(), [&](const Cut& cut) {
+  std::vector<const CheckpointRecord*> line;
+  for (const CheckpointRecord& checkpoint : checkpoints) {
+    if (checkpoint.salvaged_from) continue;
+    const bool counts = std::any_of(cuts.begin(), cuts.end(), [&](const Cut& cut) {
       return checkpoint.attempt == cut.attempt && checkpoint.commit <= cut.commit;
     });
+    if (counts) line.push_back(&checkpoint);
+  }
+  std::sort(line.begin(), line.end(), [](const auto* a, const auto* b) {
+    return std::tie(a->commit, a->id) < std::tie(b->commit, b->id);
   });
+  return line;
+}
+
+std::vector<CheckpointRecord> current_line(const RunRecord& run,
+                                           std::span<const CheckpointRecord> checkpoints) {
+  std::vector<CheckpointRecord> line;
+  for (const CheckpointRecord* checkpoint : line_of(run, checkpoints)) line.push_back(*checkpoint);
   return line;
 }
 
@@ -103,23 +108,32 @@ std::optional<CheckpointRecord> newest_resumable(std::span<const CheckpointRecor
   return newest;
 }
 
-std::optional<CheckpointRecord> best(std::span<const CheckpointRecord> line,
-                                     std::string_view metric, Better better) {
+const CheckpointRecord* best_of(std::span<const CheckpointRecord* const> line,
+                                const std::string& metric, Better better) {
   const CheckpointRecord* winner = nullptr;
   double best_value = 0;
-  for (const CheckpointRecord& checkpoint : line) {
-    const auto found = checkpoint.metrics.find(std::string(metric));
-    if (!checkpoint.resumable() || found == checkpoint.metrics.end()) continue;
+  for (const CheckpointRecord* checkpoint : line) {
+    const auto found = checkpoint->metrics.find(metric);
+    if (found == checkpoint->metrics.end() || !checkpoint->resumable()) continue;
     const double value = found->second;
     if (!std::isfinite(value)) continue;
     const bool wins = winner == nullptr ||
                       (better == Better::lower ? value < best_value : value > best_value) ||
-                      (value == best_value && checkpoint.commit < winner->commit);
+                      (value == best_value && checkpoint->commit < winner->commit);
     if (wins) {
-      winner = &checkpoint;
+      winner = checkpoint;
       best_value = value;
     }
   }
+  return winner;
+}
+
+std::optional<CheckpointRecord> best(std::span<const CheckpointRecord> line,
+                                     std::string_view metric, Better better) {
+  std::vector<const CheckpointRecord*> pointers;
+  pointers.reserve(line.size());
+  for (const CheckpointRecord& checkpoint : line) pointers.push_back(&checkpoint);
+  const CheckpointRecord* const winner = best_of(pointers, std::string(metric), better);
   return winner == nullptr ? std::nullopt : std::optional(*winner);
 }
 
