@@ -12,6 +12,7 @@
 #include "ckp/repair.h"
 #include "io/durable_file.h"
 #include "io/host.h"
+#include "query/search.h"
 #include "retention/prune.h"
 #include "store/identity.h"
 #include "store/import.h"
@@ -98,6 +99,7 @@ struct Store::Impl {
   std::vector<RunRecord> runs() const;
   RunRecord run(std::string_view name_or_id) const;
   std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
+  std::vector<RunRecord> runs_of(const Search& search) const;
   CheckpointRecord find_by_id(const std::string& prefix) const;
 };
 
@@ -217,6 +219,13 @@ std::vector<CheckpointRecord> Store::Impl::checkpoints(const RunRecord& run) con
   return read_checkpoints(core->fs(), list_run(core->fs(), core->layout(), run.directory));
 }
 
+std::vector<RunRecord> Store::Impl::runs_of(const Search& search) const {
+  if (search.runs.empty()) return runs();
+  std::vector<RunRecord> wanted;
+  for (const std::string& name : search.runs) wanted.push_back(run(name));
+  return wanted;
+}
+
 CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
   std::vector<CheckpointRecord> found;
   const auto ask = [&] {
@@ -255,6 +264,16 @@ std::vector<CheckpointRecord> Store::checkpoints(const Uuid& run) const {
     if (record.id == run) return impl_->checkpoints(record);
   }
   throw no_such_run(*impl_->core, run.hex());
+}
+
+std::vector<FoundRun> Store::find_runs(const Search& search) const {
+  return search_runs(search, impl_->runs_of(search),
+                     [&](const RunRecord& run) { return impl_->checkpoints(run); });
+}
+
+std::vector<FoundCheckpoint> Store::find_checkpoints(const Search& search) const {
+  return search_checkpoints(search, impl_->runs_of(search),
+                            [&](const RunRecord& run) { return impl_->checkpoints(run); });
 }
 
 std::vector<std::string> Store::missing(const RunRecord& run) const {

@@ -17,6 +17,7 @@
 #include "ckp/records.h"
 #include "ckp/retention.h"
 #include "ckp/run.h"
+#include "ckp/search.h"
 #include "ckp/verify.h"
 
 namespace ckp {
@@ -129,6 +130,10 @@ class Store {
   RunRecord run(std::string_view name_or_id) const;
   // All live checkpoints of a run in commit order, superseded ones included.
   std::vector<CheckpointRecord> checkpoints(const Uuid& run) const;
+  // The runs, or the checkpoints of these runs, that a search wants. Error(not_found) for a name in
+  // Search::runs that there is not.
+  std::vector<FoundRun> find_runs(const Search& search) const;
+  std::vector<FoundCheckpoint> find_checkpoints(const Search& search) const;
   // What the list of a run does not show as it is, one line each: a file whose checkpoint could not
   // be read when the index was made, and a listed checkpoint whose file is gone although nobody
   // removed it. Goes by names, in the time of one listing; verify finds the rest.

@@ -1,0 +1,155 @@
+// The query language: which runs or checkpoints, in which order, with which columns. Pure: records
+// in, an answer out. Searching a store with it: ckp/search.h.
+//
+//   params.lr < 0.01 and tags.team = 'ranking' and metrics.val/auc.max > 0.9
+//   status in ('completed', 'failed') and started > now-7d and not tags.kind like 'debug%'
+//
+// An expression is made of comparisons, `and`, `or`, `not` and parentheses; words in any case.
+//
+//   KEY = != < <= > >= VALUE      `==` is `=`
+//   KEY [not] in (VALUE, ...)
+//   KEY [not] like 'PATTERN'      % any text, _ one character, \ takes the next one as it is;
+//                                 `ilike` does not tell a from A (ASCII letters)
+//   KEY is [not] null             whether the record has it
+//
+// A KEY is `params.NAME`, `tags.NAME`, `metrics.NAME` or `attributes.NAME` (or NAME alone); the
+// spellings `parameters`, `metric`, `attr`, `run` and so on are taken, too. A NAME of letters,
+// digits and _ - . / @ stands as it is, any other between backticks or double quotes:
+// metrics."val loss".min. Maps among the parameters and tags are entered with `.` or `/`.
+//
+// A question about runs takes the newest checkpoint of the current line where one about checkpoints
+// takes the checkpoint itself:
+//   metrics.NAME       the checkpoint's; of a run, that of the newest checkpoint that has it
+//   metrics.NAME.last  that of the run's newest checkpoint that has it
+//   metrics.NAME.min   what RUN@best:NAME:min has; .max likewise
+//   tags.NAME          of a checkpoint its own, else its run's; of a run the run's
+//   attributes.NAME    see attribute_names()
+//
+// VALUES are numbers (also nan, inf, -inf), 'text' or "text" (a quote in it is doubled), true,
+// false. Times are compared by < <= > >= with '2026-10-03', '2026-10-03T14:00', '...14:00:30.5Z'
+// (local time without Z or +02:00), now, now-7d (units s m h d w).
+//
+// - A comparison with something the record does not have is neither true nor false, as in SQL: it
+//   never matches, also not under `not`; `is null` finds it.
+// - NaN equals NaN and nothing else, and is neither below nor above anything: `metrics.loss = nan`
+//   finds it, `metrics.loss != 3` matches it, `metrics.loss < 3` does not. .min and .max pass over
+//   NaN and infinities; .last does not.
+// - Parameters and tags of different kinds are compared by what they say: 32 equals '32', 0.001
+//   equals '1e-3', true equals 'True'. Numbers against text that is none, lists and maps are
+//   unequal to all and neither below nor above.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckp/records.h"
+#include "ckp/value.h"
+
+namespace ckp {
+
+// A run with its checkpoints. One thread at a time: answers are kept for the next question.
+class RunHistory {
+ public:
+  RunHistory(RunRecord run, std::vector<CheckpointRecord> checkpoints);
+  RunHistory(RunHistory&&) = default;
+  RunHistory& operator=(RunHistory&&) = default;
+  RunHistory(const RunHistory&) = delete;
+  RunHistory& operator=(const RunHistory&) = delete;
+
+  const RunRecord& run() const { return run_; }
+  // All of them, in commit order.
+  std::span<const CheckpointRecord> checkpoints() const { return checkpoints_; }
+  // The current line, in commit order.
+  std::span<const CheckpointRecord* const> line() const { return line_; }
+  bool on_line(const CheckpointRecord& checkpoint) const;
+  // The best by the declared metric, or null.
+  const CheckpointRecord* best() const;
+
+  // What metrics.NAME.min, .max and .last are.
+  enum class Pick { min, max, last };
+  std::optional<double> metric(const std::string& name, Pick pick) const;
+
+ private:
+  struct Picked {
+    std::string name;
+    Pick pick;
+    std::optional<double> value;
+  };
+
+  RunRecord run_;
+  std::vector<CheckpointRecord> checkpoints_;
+  std::vector<const CheckpointRecord*> line_;
+  mutable std::optional<const CheckpointRecord*> best_;
+  mutable std::vector<Picked> picked_;
+};
+
+// What a question is about.
+enum class Scope { runs, checkpoints };
+
+struct Attribute;
+
+// Something that can be compared, ordered by and shown in a column.
+struct Key {
+  enum class Kind { parameter, tag, metric, attribute };
+  std::string text;  // as it was written
+  Kind kind = Kind::attribute;
+  std::string name;
+  std::optional<RunHistory::Pick> pick = {};  // of a metric
+  const Attribute* attribute = nullptr;
+
+  // Error(invalid_argument) that points at the column; of an unknown attribute it names the
+  // closest.
+  static Key parse(std::string_view text);
+  // "KEY,KEY,...".
+  static std::vector<Key> parse_list(std::string_view text);
+
+  // Null when the record has no such thing. Times are nanoseconds since 1970.
+  Value value(const RunHistory& run) const;
+  Value value(const RunHistory& run, const CheckpointRecord& checkpoint) const;
+  bool is_time() const;
+};
+
+// The names that `attributes.` knows, with one line about each.
+struct AttributeName {
+  std::string_view name, meaning;
+};
+std::vector<AttributeName> attribute_names();
+
+// KEY[:min|max|asc|desc], also with a blank for the colon; asc when left out. Numbers come before
+// text before booleans; NaN, and behind it what is missing, come last in either direction. `:min`
+// and `:max` are asc and desc, and rank runs by metrics.NAME.min and metrics.NAME.max.
+struct Order {
+  Key key;
+  bool descending = false;
+  bool by_extreme = false;  // written as :min or :max
+
+  static Order parse(std::string_view text);
+};
+
+struct Expression;
+
+// A parsed expression. Cheap to copy.
+class Filter {
+ public:
+  Filter() = default;  // matches everything
+  // Error(invalid_argument): what was expected, the expression, and a caret under the place.
+  // `now_ns` is what `now` means.
+  static Filter parse(std::string_view text, std::int64_t now_ns);
+
+  bool matches(const RunHistory& run) const;
+  bool matches(const RunHistory& run, const CheckpointRecord& checkpoint) const;
+  // True when nothing of this run can match, whatever its checkpoints are: they need not be read.
+  bool excludes(const RunRecord& run, Scope scope) const;
+
+ private:
+  explicit Filter(std::shared_ptr<const Expression> root) : root_(std::move(root)) {}
+  std::shared_ptr<const Expression> root_;
+};
+
+}  // namespace ckp

@@ -1,0 +1,157 @@
+#include "query/attributes.h"
+
+#include <algorithm>
+
+namespace ckp {
+namespace {
+
+using Type = Attribute::Type;
+using From = Attribute::From;
+
+constexpr double ns_per_hour = 3.6e12;
+
+Operand hex_of(const Uuid& id, Scratch& scratch) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  char* out = scratch.data();
+  for (const std::byte byte : id.bytes) {
+    *out++ = digits[std::to_integer<unsigned>(byte) >> 4];
+    *out++ = digits[std::to_integer<unsigned>(byte) & 15];
+  }
+  return Operand::of_text({scratch.data(), static_cast<std::size_t>(out - scratch.data())});
+}
+
+Operand text_or_missing(std::string_view text) {
+  return text.empty() ? Operand{} : Operand::of_text(text);
+}
+
+Operand started(const Subject& subject, Scratch&) {
+  return Operand::of_time(subject.run.created_ns);
+}
+
+Operand ended(const Subject& subject, Scratch&) {
+  const auto all = subject.history->checkpoints();
+  if (subject.run.status == RunStatus::in_progress || all.empty()) return {};
+  return Operand::of_time(all.back().created_ns);
+}
+
+Operand resumed(const Subject& subject, Scratch&) {
+  const auto& attempts = subject.run.attempts;
+  return Operand::of_truth(std::any_of(attempts.begin(), attempts.end(), [](const Attempt& one) {
+    return one.continued_from.has_value();
+  }));
+}
+
+Operand newest_host(const Subject& subject, Scratch&) {
+  if (subject.run.attempts.empty()) return {};
+  return text_or_missing(subject.run.attempts.back().host);
+}
+
+Operand duration_hours(const Subject& subject, Scratch&) {
+  double hours = 0;
+  for (const Attempt& attempt : subject.run.attempts) {
+    std::int64_t end = attempt.started_ns;
+    for (const CheckpointRecord& one : subject.history->checkpoints()) {
+      if (one.attempt == attempt.number) end = std::max(end, one.created_ns);
+    }
+    hours += static_cast<double>(end - attempt.started_ns) / ns_per_hour;
+  }
+  return Operand::of_number(hours);
+}
+
+Operand total_size(const Subject& subject, Scratch&) {
+  std::uint64_t sum = 0;
+  for (const CheckpointRecord& one : subject.history->checkpoints()) sum += one.file_size;
+  return Operand::of_size(sum);
+}
+
+template <auto field>
+Operand number_of(const Subject& subject, Scratch&) {
+  return Operand::of_size(static_cast<std::uint64_t>(subject.checkpoint->*field));
+}
+
+template <auto field>
+Operand truth_of(const Subject& subject, Scratch&) {
+  return Operand::of_truth(subject.checkpoint->*field);
+}
+
+const Attribute attributes[] = {
+    {"name", "run_name", Type::text, From::run,
+     [](const Subject& s, Scratch&) { return Operand::of_text(s.run.name); }, "the run's name"},
+    {"run_id", "", Type::text, From::run,
+     [](const Subject& s, Scratch& scratch) { return hex_of(s.run.id, scratch); },
+     "the run's id, 32 hexadecimal digits"},
+    {"experiment", "experiment_name", Type::text, From::run,
+     [](const Subject& s, Scratch&) { return text_or_missing(s.run.experiment); },
+     "the group that the run belongs to"},
+    {"status", "", Type::status, From::run,
+     [](const Subject& s, Scratch&) { return Operand::of_text(to_string(s.run.status)); },
+     "in_progress, completed, failed or interrupted"},
+    {"started", "start_time", Type::time, From::run, started, "when the run was created"},
+    {"ended", "end_time", Type::time, From::history, ended,
+     "when the last checkpoint was saved of a run that no process holds"},
+    {"duration_hours", "", Type::number, From::history, duration_hours,
+     "from each attempt's start to its last checkpoint, added up"},
+    {"attempts", "", Type::number, From::run,
+     [](const Subject& s, Scratch&) { return Operand::of_size(s.run.attempts.size()); },
+     "how often the run was started or resumed"},
+    {"resumed", "", Type::truth, From::run, resumed,
+     "whether an attempt continued from a checkpoint"},
+    {"host", "", Type::text, From::run, newest_host, "where the newest attempt was started"},
+    {"best_metric", "", Type::text, From::run,
+     [](const Subject& s, Scratch&) { return text_or_missing(s.run.best_metric); },
+     "what RUN@best means"},
+    {"checkpoints", "", Type::number, From::history,
+     [](const Subject& s, Scratch&) { return Operand::of_size(s.history->checkpoints().size()); },
+     "how many the run has, superseded ones included"},
+    {"total_size", "", Type::number, From::history, total_size, "bytes of all their files"},
+    {"checkpoint_id", "", Type::text, From::checkpoint,
+     [](const Subject& s, Scratch& scratch) { return hex_of(s.checkpoint->id, scratch); },
+     "32 hexadecimal digits"},
+    {"epoch", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::epoch>,
+     "epochs completed"},
+    {"step", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::step>,
+     "optimizer steps completed"},
+    {"time", "", Type::time, From::checkpoint,
+     [](const Subject& s, Scratch&) { return Operand::of_time(s.checkpoint->created_ns); },
+     "when the checkpoint was saved"},
+    {"size", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::file_size>,
+     "bytes of its file"},
+    {"tensor_bytes", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::tensor_bytes>,
+     "raw bytes of its tensors"},
+    {"tensors", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::tensor_count>,
+     "how many it has"},
+    {"attempt", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::attempt>,
+     "the attempt that saved it"},
+    {"commit", "", Type::number, From::checkpoint, number_of<&CheckpointRecord::commit>,
+     "its number in the store's order"},
+    {"best", "", Type::truth, From::checkpoint,
+     [](const Subject& s, Scratch&) {
+       const CheckpointRecord* const best = s.history->best();
+       return Operand::of_truth(best != nullptr && best->id == s.checkpoint->id);
+     },
+     "whether RUN@best is this one"},
+    {"final", "", Type::truth, From::checkpoint, truth_of<&CheckpointRecord::final>,
+     "saved as the run's end"},
+    {"nonfinite", "", Type::truth, From::checkpoint, truth_of<&CheckpointRecord::nonfinite>,
+     "a tensor holds NaN or infinity"},
+    {"resumable", "", Type::truth, From::checkpoint,
+     [](const Subject& s, Scratch&) { return Operand::of_truth(s.checkpoint->resumable()); },
+     "whether a resume may take it by itself"},
+    {"superseded", "", Type::truth, From::checkpoint,
+     [](const Subject& s, Scratch&) {
+       return Operand::of_truth(!s.history->on_line(*s.checkpoint));
+     },
+     "not on the run's current line"},
+};
+
+}  // namespace
+
+std::span<const Attribute> all_attributes() { return attributes; }
+
+std::vector<AttributeName> attribute_names() {
+  std::vector<AttributeName> names;
+  for (const Attribute& one : attributes) names.push_back({one.name, one.meaning});
+  return names;
+}
+
+}  // namespace ckp
