@@ -310,4 +310,9 @@ CheckpointRecord resolve(const Address& address, const RunRecord& run,
                                                 address.text, run.name));
 }
 
+CheckpointRecord resolve_best(const Address& address, const RunRecord& run,
+                              std::span<const CheckpointRecord> candidates) {
+  return find_best({address, run, candidates, {candidates.begin(), candidates.end()}});
+}
+
 }  // namespace ckp

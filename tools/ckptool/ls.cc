@@ -4,48 +4,31 @@
 #include <algorithm>
 #include <set>
 
-#include "ckp/query.h"
 #include "command.h"
 #include "render.h"
+#include "search_options.h"
 
 namespace ckp::tool {
 namespace {
 
-struct Row {
-  CheckpointRecord checkpoint;
+std::vector<std::string> flags_of(const FoundCheckpoint& found) {
+  const CheckpointRecord& each = found.checkpoint;
   std::vector<std::string> flags;
-};
-
-// The checkpoints of one run in commit order: the current line, or all of them.
-std::vector<Row> rows_of(const Store& store, const RunRecord& run, bool all) {
-  const std::vector<CheckpointRecord> everything = store.checkpoints(run.id);
-  const std::vector<CheckpointRecord> line = current_line(run, everything);
-  std::set<Uuid> current;
-  for (const CheckpointRecord& each : line) current.insert(each.id);
-  std::optional<CheckpointRecord> winner;
-  const auto direction = run.directions.find(run.best_metric);
-  if (direction != run.directions.end()) winner = best(line, run.best_metric, direction->second);
-
-  std::vector<Row> rows;
-  for (const CheckpointRecord& each : all ? everything : line) {
-    Row row{each, {}};
-    if (winner.has_value() && winner->id == each.id) row.flags.emplace_back("best");
-    if (each.final) row.flags.emplace_back("final");
-    if (each.nonfinite) row.flags.emplace_back("nonfinite");
-    if (each.mid_step()) row.flags.emplace_back("mid-step");
-    if (each.salvaged_from.has_value()) {
-      row.flags.emplace_back("salvaged");
-    } else if (!current.contains(each.id)) {
-      row.flags.emplace_back("superseded");
-    }
-    rows.push_back(std::move(row));
+  if (found.best) flags.emplace_back("best");
+  if (each.final) flags.emplace_back("final");
+  if (each.nonfinite) flags.emplace_back("nonfinite");
+  if (each.mid_step()) flags.emplace_back("mid-step");
+  if (each.salvaged_from.has_value()) {
+    flags.emplace_back("salvaged");
+  } else if (!found.on_line) {
+    flags.emplace_back("superseded");
   }
-  return rows;
+  return flags;
 }
 
 // The metrics that get a column: the declared ones first, then by name. JSON has all of them.
 std::vector<std::string> metric_columns(const std::vector<RunRecord>& runs,
-                                        const std::vector<Row>& rows) {
+                                        const std::vector<FoundCheckpoint>& rows) {
   constexpr std::size_t most = 5;
   std::vector<std::string> names;
   const auto add = [&](const std::string& name) {
@@ -55,10 +38,16 @@ std::vector<std::string> metric_columns(const std::vector<RunRecord>& runs,
   for (const RunRecord& run : runs) {
     if (!run.best_metric.empty()) add(run.best_metric);
   }
-  for (const Row& row : rows) {
+  for (const FoundCheckpoint& row : rows) {
     for (const auto& metric : row.checkpoint.metrics) add(metric.first);
   }
   return names;
+}
+
+void keep_found(std::vector<RunRecord>& runs, const std::vector<FoundCheckpoint>& rows) {
+  std::set<Uuid> found;
+  for (const FoundCheckpoint& row : rows) found.insert(row.checkpoint.run);
+  std::erase_if(runs, [&](const RunRecord& run) { return !found.contains(run.id); });
 }
 
 class Ls : public Command {
@@ -66,49 +55,66 @@ class Ls : public Command {
   Ls()
       : Command("ls", "List checkpoints",
                 "ckptool ls ./store cnn-lr3\n"
-                "ckptool ls ./store --all --json") {}
+                "ckptool ls ./store --all --json\n"
+                "ckptool ls ./store --where \"metrics.val/loss < 0.3 and time > now-7d\" "
+                "--order-by metrics.val/loss --limit 20") {}
 
  private:
   void declare() override {
     store_positional();
     positional("RUN", "A run's name or the beginning of its id; left out: all runs");
     flag("--all,-a", all_, "Also what a resume from an earlier checkpoint left behind");
+    options_.declare(*app());
   }
 
   ExitCode run(Context& context) override {
+    Search search = options_.search();
+    search.superseded = all_;
     const StoreArgument found = store_and_rest(context, 0, 1, "");
     const OpenedStore store(context, found.path);
-    const std::vector<RunRecord> runs =
+    search.runs = found.rest;
+    std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
-    std::vector<Row> rows;
+    const std::vector<FoundCheckpoint> rows = store.find_checkpoints(search);
+    // Looking for lost files takes a listing of each run: a filter over the whole store does it for
+    // the runs that it found.
+    if (found.rest.empty() && options_.has_where()) keep_found(runs, rows);
     std::vector<std::string> missing;
     for (const RunRecord& run : runs) {
-      for (Row& row : rows_of(store, run, all_)) rows.push_back(std::move(row));
       for (std::string& line : tell_missing(store, run)) missing.push_back(std::move(line));
     }
     print(context,
-          {{"store", found.path.string()}, {"checkpoints", rows_json(rows)}, {"missing", missing}},
-          text_of(runs, rows, found.rest.empty()));
+          {{"store", found.path.string()},
+           {"checkpoints", rows_json(rows, search.columns)},
+           {"missing", missing}},
+          text_of(runs, rows, search.columns, found.rest.empty()));
     return ExitCode::ok;
   }
 
-  static Json rows_json(const std::vector<Row>& rows) {
+  static Json rows_json(const std::vector<FoundCheckpoint>& rows, const std::vector<Key>& columns) {
     Json json = Json::array();
-    for (const Row& row : rows) {
+    for (const FoundCheckpoint& row : rows) {
       Json one = to_json(row.checkpoint);
-      one["flags"] = row.flags;
+      one["flags"] = flags_of(row);
+      if (!columns.empty()) one["columns"] = columns_json(columns, row.values);
       json.push_back(std::move(one));
     }
     return json;
   }
 
-  static std::string text_of(const std::vector<RunRecord>& runs, const std::vector<Row>& rows,
-                             bool name_runs) {
-    if (rows.empty()) return "no checkpoints\n";
-    const std::vector<std::string> metrics = metric_columns(runs, rows);
+  std::string text_of(const std::vector<RunRecord>& runs, const std::vector<FoundCheckpoint>& rows,
+                      const std::vector<Key>& keys, bool name_runs) const {
+    if (rows.empty()) return options_.has_where() ? "no checkpoint matches\n" : "no checkpoints\n";
     std::vector<Table::Column> columns;
     if (name_runs) columns.push_back({"RUN"});
     columns.push_back({"CHECKPOINT"});
+    if (!keys.empty()) {
+      for (const Key& key : keys) columns.push_back({printable(key.text)});
+      Table table(std::move(columns));
+      for (const FoundCheckpoint& row : rows) table.add(column_cells(row, keys, name_runs));
+      return table.text();
+    }
+    const std::vector<std::string> metrics = metric_columns(runs, rows);
     columns.push_back({"EPOCH", Table::Align::right});
     columns.push_back({"STEP", Table::Align::right});
     for (const std::string& metric : metrics) {
@@ -118,11 +124,23 @@ class Ls : public Command {
     columns.push_back({"TIME"});
     columns.push_back({"FLAGS"});
     Table table(std::move(columns));
-    for (const Row& row : rows) table.add(cells_of(row, metrics, name_runs));
+    for (const FoundCheckpoint& row : rows) table.add(cells_of(row, metrics, name_runs));
     return table.text();
   }
 
-  static std::vector<std::string> cells_of(const Row& row, const std::vector<std::string>& metrics,
+  static std::vector<std::string> column_cells(const FoundCheckpoint& row,
+                                               const std::vector<Key>& keys, bool name_runs) {
+    std::vector<std::string> cells;
+    if (name_runs) cells.push_back(row.checkpoint.run_name);
+    cells.push_back(short_id(row.checkpoint.id));
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      cells.push_back(column_text(keys[i], row.values[i]));
+    }
+    return cells;
+  }
+
+  static std::vector<std::string> cells_of(const FoundCheckpoint& row,
+                                           const std::vector<std::string>& metrics,
                                            bool name_runs) {
     const CheckpointRecord& each = row.checkpoint;
     std::vector<std::string> cells;
@@ -136,10 +154,11 @@ class Ls : public Command {
     }
     cells.push_back(human_size(each.file_size));
     cells.push_back(local_time(each.created_ns));
-    cells.push_back(join(row.flags));
+    cells.push_back(join(flags_of(row)));
     return cells;
   }
 
+  SearchOptions options_;
   bool all_ = false;
 };
 

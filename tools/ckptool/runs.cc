@@ -1,92 +1,103 @@
 // ckptool runs: the runs of a store.
 #include <fmt/format.h>
 
-#include "ckp/query.h"
 #include "command.h"
 #include "render.h"
+#include "search_options.h"
 
 namespace ckp::tool {
 namespace {
 
-// A run with what its checkpoints say.
-struct Summary {
-  RunRecord run;
-  std::uint64_t checkpoints = 0;
-  std::uint64_t size = 0;
-  std::optional<CheckpointRecord> latest, best;
-};
-
-Summary summarize(const Store& store, RunRecord run) {
-  const std::vector<CheckpointRecord> all = store.checkpoints(run.id);
-  const std::vector<CheckpointRecord> line = current_line(run, all);
-  Summary summary;
-  summary.checkpoints = all.size();
-  for (const CheckpointRecord& each : all) summary.size += each.file_size;
-  if (!line.empty()) summary.latest = line.back();
-  const auto direction = run.directions.find(run.best_metric);
-  if (direction != run.directions.end()) {
-    summary.best = best(line, run.best_metric, direction->second);
-  }
-  summary.run = std::move(run);
-  return summary;
+std::string best_text(const FoundRun& found) {
+  if (!found.best.has_value()) return "-";
+  const std::string& metric = found.run.best_metric;
+  return fmt::format("{} {}", printable(metric), number_text(found.best->metrics.at(metric)));
 }
 
-std::string best_text(const Summary& summary) {
-  if (!summary.best.has_value()) return "-";
-  const std::string& metric = summary.run.best_metric;
-  return fmt::format("{} {}", printable(metric), number_text(summary.best->metrics.at(metric)));
-}
-
-Json summary_json(const Summary& summary) {
-  Json json = to_json(summary.run);
-  json["checkpoints"] = summary.checkpoints;
-  json["size"] = summary.size;
-  json["latest"] = summary.latest ? to_json(*summary.latest) : Json(nullptr);
-  json["best"] = summary.best ? to_json(*summary.best) : Json(nullptr);
+Json run_json(const FoundRun& found, const std::vector<Key>& columns) {
+  Json json = to_json(found.run);
+  json["checkpoints"] = found.checkpoints;
+  json["size"] = found.size;
+  json["latest"] = found.latest ? to_json(*found.latest) : Json(nullptr);
+  json["best"] = found.best ? to_json(*found.best) : Json(nullptr);
+  if (!columns.empty()) json["columns"] = columns_json(columns, found.values);
   return json;
+}
+
+Table table_of(const std::vector<Key>& columns) {
+  if (columns.empty()) {
+    return Table({{"RUN"},
+                  {"ID"},
+                  {"STATUS"},
+                  {"ATTEMPTS", Table::Align::right},
+                  {"CHECKPOINTS", Table::Align::right},
+                  {"EPOCH", Table::Align::right},
+                  {"STEP", Table::Align::right},
+                  {"BEST"},
+                  {"SIZE", Table::Align::right},
+                  {"CREATED"}});
+  }
+  std::vector<Table::Column> headings{{"RUN"}};
+  for (const Key& key : columns) headings.push_back({printable(key.text)});
+  return Table(std::move(headings));
+}
+
+std::vector<std::string> usual_cells(const FoundRun& found) {
+  const auto number = [&](std::int64_t CheckpointRecord::*field) {
+    return found.latest ? std::to_string((*found.latest).*field) : std::string("-");
+  };
+  return {found.run.name,
+          found.run.id.short_hex(),
+          std::string(to_string(found.run.status)),
+          std::to_string(found.run.attempts.size()),
+          grouped(found.checkpoints),
+          number(&CheckpointRecord::epoch),
+          number(&CheckpointRecord::step),
+          best_text(found),
+          human_size(found.size),
+          local_time(found.run.created_ns)};
+}
+
+std::vector<std::string> column_cells(const FoundRun& found, const std::vector<Key>& columns) {
+  std::vector<std::string> cells{found.run.name};
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    cells.push_back(column_text(columns[i], found.values[i]));
+  }
+  return cells;
 }
 
 class Runs : public Command {
  public:
-  Runs() : Command("runs", "List the runs of a store", "ckptool runs ./store") {}
+  Runs()
+      : Command("runs", "List the runs of a store",
+                "ckptool runs ./store\n"
+                "ckptool runs ./store --where \"params.lr < 0.01 and tags.team = 'ranking'\" "
+                "--order-by metrics.val/loss:min --limit 10 --columns params.lr,metrics.val/loss") {
+  }
 
  private:
-  void declare() override { store_positional(); }
+  void declare() override {
+    store_positional();
+    options_.declare(*app());
+  }
 
   ExitCode run(Context& context) override {
+    const Search search = options_.search();
     const StoreArgument found = store_and_rest(context, 0, 0, "");
     const OpenedStore store(context, found.path);
     Json json = Json::array();
-    Table table({{"RUN"},
-                 {"ID"},
-                 {"STATUS"},
-                 {"ATTEMPTS", Table::Align::right},
-                 {"CHECKPOINTS", Table::Align::right},
-                 {"EPOCH", Table::Align::right},
-                 {"STEP", Table::Align::right},
-                 {"BEST"},
-                 {"SIZE", Table::Align::right},
-                 {"CREATED"}});
-    for (RunRecord& record : store.runs()) {
-      const Summary summary = summarize(store, std::move(record));
-      json.push_back(summary_json(summary));
-      add_row(table, summary);
+    Table table = table_of(search.columns);
+    for (const FoundRun& one : store.find_runs(search)) {
+      json.push_back(run_json(one, search.columns));
+      table.add(search.columns.empty() ? usual_cells(one) : column_cells(one, search.columns));
     }
-    const std::string text = table.empty() ? "no runs yet\n" : table.text();
-    print(context, {{"store", found.path.string()}, {"runs", json}}, text);
+    const std::string none = options_.has_where() ? "no run matches\n" : "no runs yet\n";
+    print(context, {{"store", found.path.string()}, {"runs", json}},
+          table.empty() ? none : table.text());
     return ExitCode::ok;
   }
 
-  static void add_row(Table& table, const Summary& summary) {
-    const auto number = [&](std::int64_t CheckpointRecord::*field) {
-      return summary.latest ? std::to_string((*summary.latest).*field) : std::string("-");
-    };
-    table.add({summary.run.name, summary.run.id.short_hex(),
-               std::string(to_string(summary.run.status)),
-               std::to_string(summary.run.attempts.size()), grouped(summary.checkpoints),
-               number(&CheckpointRecord::epoch), number(&CheckpointRecord::step),
-               best_text(summary), human_size(summary.size), local_time(summary.run.created_ns)});
-  }
+  SearchOptions options_;
 };
 
 }  // namespace

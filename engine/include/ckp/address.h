@@ -34,4 +34,8 @@ Address parse_address(std::string_view text);
 CheckpointRecord resolve(const Address& address, const RunRecord& run,
                          std::span<const CheckpointRecord> checkpoints);
 
+// For an address of kind `best`: the same among these checkpoints of the run's current line only.
+CheckpointRecord resolve_best(const Address& address, const RunRecord& run,
+                              std::span<const CheckpointRecord> candidates);
+
 }  // namespace ckp

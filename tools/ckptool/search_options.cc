@@ -1,0 +1,83 @@
+#include "search_options.h"
+
+#include "ckp/clock.h"
+#include "render.h"
+
+namespace ckp::tool {
+namespace {
+
+// A time as its nanoseconds; nothing for any other value.
+const std::int64_t* time_in(const Key& key, const Value& value) {
+  return key.is_time() ? value.get_if<std::int64_t>() : nullptr;
+}
+
+std::string all_attributes_text() {
+  std::vector<std::string> names;
+  for (const AttributeName& one : attribute_names()) names.emplace_back(one.name);
+  return join(names, " ");
+}
+
+}  // namespace
+
+void SearchOptions::declare_where(CLI::App& app) {
+  app.add_option("--where", where_,
+                 "Only those for which this is true: comparisons (= != < <= > >= in, like, ilike, "
+                 "is null) of params.NAME, tags.NAME, metrics.NAME[.min|.max|.last] and "
+                 "attributes, joined by and, or, not. Attributes: " +
+                     all_attributes_text())
+      ->type_name("EXPR");
+}
+
+void SearchOptions::declare(CLI::App& app) {
+  declare_where(app);
+  app.add_option("--order-by", order_,
+                 "Sort by this, what lacks it last; min is asc, and ranks runs by their lowest "
+                 "value, max likewise; may be repeated")
+      ->type_name("KEY[:min|max|asc|desc]")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
+  CLI::Validator no_sign = CLI::NonNegativeNumber;  // -1 would be read as a very large number
+  no_sign.description("");
+  app.add_option("--limit", limit_, "At most so many")->type_name("N")->check(no_sign);
+  app.add_option("--columns", columns_, "Show these, as in params.lr,metrics.val/loss.min,status")
+      ->type_name("KEY,...");
+}
+
+Search SearchOptions::search() const {
+  Search search;
+  if (!where_.empty()) {
+    const std::int64_t now_ns = system_clock()->now_ns();
+    search.where = parse_option("--where", [&] { return Filter::parse(where_, now_ns); });
+  }
+  for (const std::string& text : order_) {
+    search.order.push_back(parse_option("--order-by", [&] { return Order::parse(text); }));
+  }
+  if (limit_) search.limit = *limit_;
+  if (!columns_.empty()) {
+    search.columns = parse_option("--columns", [&] { return Key::parse_list(columns_); });
+  }
+  return search;
+}
+
+std::string column_text(const Key& key, const Value& value) {
+  if (value.is_null()) return "-";
+  if (const std::int64_t* ns = time_in(key, value)) return local_time(*ns);
+  if (const double* number = value.get_if<double>()) return number_text(*number);
+  return value_text(value);
+}
+
+Json column_json(const Key& key, const Value& value) {
+  if (const std::int64_t* ns = time_in(key, value)) return iso_time(*ns);
+  return to_json(value);
+}
+
+Json columns_json(const std::vector<Key>& keys, const std::vector<Value>& values) {
+  Json json = Json::object();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    json[keys[i].text] = column_json(keys[i], values[i]);
+  }
+  return json;
+}
+
+}  // namespace ckp::tool

@@ -1,0 +1,48 @@
+// --where, --order-by, --limit and --columns, and what their columns look like.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ckp/search.h"
+#include "json.h"
+
+namespace ckp::tool {
+
+class SearchOptions {
+ public:
+  // --where alone, or all four.
+  void declare_where(CLI::App& app);
+  void declare(CLI::App& app);
+
+  bool has_where() const { return !where_.empty(); }
+  bool has_columns() const { return !columns_.empty(); }
+  // What was asked for. An Error names its option.
+  Search search() const;
+
+ private:
+  std::string where_, columns_;
+  std::vector<std::string> order_;
+  std::optional<std::uint64_t> limit_;
+};
+
+// Runs `parse`, and puts the option's name before the error it throws.
+template <class Parse>
+auto parse_option(const std::string& option, Parse parse) {
+  try {
+    return parse();
+  } catch (const Error& error) {
+    throw Error(error.code(), option + ": " + error.what());
+  }
+}
+
+// One cell: numbers as in other tables, times local, "-" for what is missing.
+std::string column_text(const Key& key, const Value& value);
+// Times as ISO 8601.
+Json column_json(const Key& key, const Value& value);
+// {"params.lr": 0.001, ...}
+Json columns_json(const std::vector<Key>& keys, const std::vector<Value>& values);
+
+}  // namespace ckp::tool
