@@ -101,6 +101,31 @@ TEST_F(SearchTest, BestTakesOneOfThoseThatMatch) {
                "invalid_argument", {":min", ":max"});
 }
 
+TEST_F(SearchTest, RunsAreGroupedAndSummed) {
+  const Result table = ckptool({"runs", "store", "--group-by", "tags.team", "--sum", "params.lr",
+                                "--sum", "checkpoints", "--sum", "params.note"});
+  EXPECT_EQ(table.out,
+            "tags.team  RUNS  params.lr  checkpoints  params.note\n"
+            "ranking       2       0.11            5            -\n"
+            "-             1      0.001            1            -\n")
+      << table;
+  const nlohmann::json json = ckptool({"runs", "store", "--where", "params.depth = 3", "--group-by",
+                                       "status", "--sum", "checkpoints", "--json"})
+                                  .json();
+  ASSERT_EQ(json["groups"].size(), 2u);
+  EXPECT_EQ(json["groups"][0]["value"], "completed");
+  EXPECT_EQ(json["groups"][0]["runs"], 1);
+  EXPECT_EQ(json["groups"][0]["sums"]["checkpoints"], 3);
+  EXPECT_EQ(json["groups"][1]["sums"]["checkpoints"], 2);
+  EXPECT_EQ(ckptool({"runs", "store", "--group-by", "status", "--where", "name = 'x'"}).out,
+            "no run matches\n");
+  expect_error({"runs", "store", "--group-by", "tags.team", "--limit", "1"}, 2, "usage",
+               {"--group-by", "--limit"});
+  expect_error({"runs", "store", "--sum", "attempts"}, 2, "usage", {"--sum", "--group-by"});
+  expect_error({"runs", "store", "--group-by", "team"}, 2, "invalid_argument",
+               {"--group-by", "params.team"});
+}
+
 TEST_F(SearchTest, ErrorsPointAtThePlace) {
   const Result wrong = ckptool({"runs", "store", "--where", "params.lr >"});
   EXPECT_EQ(wrong.code, 2);

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "render.h"
+#include "run_groups.h"
 #include "search_options.h"
 
 namespace ckp::tool {
@@ -72,32 +73,48 @@ class Runs : public Command {
       : Command("runs", "List the runs of a store",
                 "ckptool runs ./store\n"
                 "ckptool runs ./store --where \"params.lr < 0.01 and tags.team = 'ranking'\" "
-                "--order-by metrics.val/loss:min --limit 10 --columns params.lr,metrics.val/loss") {
-  }
+                "--order-by metrics.val/loss:min --limit 10 --columns params.lr,metrics.val/loss\n"
+                "ckptool runs ./store --group-by tags.user --sum duration_hours") {}
 
  private:
   void declare() override {
     store_positional();
     options_.declare(*app());
+    CLI::Option* const group =
+        option("--group-by", "KEY", group_by_, "A line for each value of it");
+    for (const char* other : {"--order-by", "--limit", "--columns"}) {
+      group->excludes(app()->get_option(other));
+    }
+    options("--sum", "KEY", sums_, "Add this up in each group; may be repeated")->needs(group);
   }
 
   ExitCode run(Context& context) override {
-    const Search search = options_.search();
+    Search search = options_.search();
+    if (!group_by_.empty()) search.columns = group_columns(group_by_, sums_);
     const StoreArgument found = store_and_rest(context, 0, 0, "");
     const OpenedStore store(context, found.path);
+    const std::vector<FoundRun> runs = store.find_runs(search);
+    const std::string none = options_.has_where() ? "no run matches\n" : "no runs yet\n";
+    if (!group_by_.empty()) {
+      const RunGroups groups(search.columns, runs);
+      print(context, {{"store", found.path.string()}, {"groups", groups.json()}},
+            runs.empty() ? none : groups.text());
+      return ExitCode::ok;
+    }
     Json json = Json::array();
     Table table = table_of(search.columns);
-    for (const FoundRun& one : store.find_runs(search)) {
+    for (const FoundRun& one : runs) {
       json.push_back(run_json(one, search.columns));
       table.add(search.columns.empty() ? usual_cells(one) : column_cells(one, search.columns));
     }
-    const std::string none = options_.has_where() ? "no run matches\n" : "no runs yet\n";
     print(context, {{"store", found.path.string()}, {"runs", json}},
           table.empty() ? none : table.text());
     return ExitCode::ok;
   }
 
   SearchOptions options_;
+  std::string group_by_;
+  std::vector<std::string> sums_;
 };
 
 }  // namespace
