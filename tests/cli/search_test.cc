@@ -101,6 +101,35 @@ TEST_F(SearchTest, BestTakesOneOfThoseThatMatch) {
                "invalid_argument", {":min", ":max"});
 }
 
+TEST_F(SearchTest, ParamsShowEachValueWithItsBestResult) {
+  const Result table = ckptool({"params", "store"});
+  EXPECT_EQ(table.out,
+            "PARAMETER  VALUE  RUNS  BEST\n"
+            "depth      3         2  val/loss 0.25 (cnn-1)\n"
+            "lr         0.001     1  val/loss 0.375 (rnn-1)\n"
+            "lr         0.01      1  val/loss 0.3125 (cnn-2)\n"
+            "lr         0.1       1  val/loss 0.25 (cnn-1)\n"
+            "note       a,b       1  val/loss 0.375 (rnn-1)\n")
+      << table;
+  const nlohmann::json json = ckptool({"params", "store", "--where", "tags.user = 'ada'",
+                                       "--metric", "val/loss:max", "--json"})
+                                  .json();
+  EXPECT_EQ(json["runs"], 2);
+  ASSERT_EQ(json["parameters"].size(), 3u);
+  EXPECT_EQ(json["parameters"][0]["name"], "depth");
+  const nlohmann::json depth = json["parameters"][0]["values"][0];
+  EXPECT_EQ(depth["value"], "3");
+  EXPECT_EQ(depth["runs"], 1);
+  ASSERT_EQ(depth["best"].size(), 1u);
+  EXPECT_EQ(depth["best"][0]["better"], "max");
+  EXPECT_EQ(depth["best"][0]["value"], 0.375);
+  EXPECT_EQ(depth["best"][0]["run"], "cnn-1");
+  EXPECT_TRUE(contains(ckptool({"params", "store", "--metric", "none:max"}).out, "0.1       1  -"));
+  EXPECT_EQ(ckptool({"params", "store", "--where", "name = 'x'"}).out, "no run matches\n");
+  expect_error({"params", "store", "--metric", "train/loss"}, 2, "invalid_argument",
+               {"--metric train/loss:min"});
+}
+
 TEST_F(SearchTest, RunsAreGroupedAndSummed) {
   const Result table = ckptool({"runs", "store", "--group-by", "tags.team", "--sum", "params.lr",
                                 "--sum", "checkpoints", "--sum", "params.note"});
