@@ -90,6 +90,11 @@ std::size_t character_at(std::string_view text, std::size_t at) {
   return length;
 }
 
+void collect_keys(const Expression& expression, std::vector<Key>& keys) {
+  if (expression.kind == Expression::Kind::comparison) keys.push_back(expression.comparison.key);
+  for (const Expression& child : expression.children) collect_keys(child, keys);
+}
+
 char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 }  // namespace
@@ -153,6 +158,12 @@ bool Filter::excludes(const RunRecord& run, Scope scope) const {
   // Comparisons that hang on the checkpoints are unknown here. `no` is no, whatever they turn out
   // to be.
   return root_ != nullptr && evaluate(*root_, Subject{run, scope}) == Truth::no;
+}
+
+std::vector<Key> Filter::keys() const {
+  std::vector<Key> keys;
+  if (root_ != nullptr) collect_keys(*root_, keys);
+  return keys;
 }
 
 }  // namespace ckp

@@ -57,6 +57,18 @@ TEST_F(SearchTest, NothingFoundIsSaid) {
                {"cnn-1", "--where"});
 }
 
+TEST_F(SearchTest, NamesThatNoRunHasAreNamedWhenNothingIsFound) {
+  const std::string note = "ckptool: note: no run has metrics.val_loss; did you mean val/loss?\n";
+  EXPECT_EQ(ckptool({"runs", "store", "--where", "metrics.val_loss < 3"}).err, note);
+  EXPECT_EQ(ckptool({"ls", "store", "--where", "metrics.val_loss < 3 and epoch > 0"}).err, note);
+  EXPECT_EQ(ckptool({"params", "store", "--where", "metrics.val_loss < 3"}).err, note);
+  EXPECT_TRUE(contains(ckptool({"runs", "store", "--where", "tags.tem = 'x'"}).err, "mean team?"));
+  EXPECT_TRUE(contains(ckptool({"runs", "store", "--where", "params.deph = 3"}).err, "depth?"));
+  // What a checkpoint may have, and what is there but does not match.
+  EXPECT_EQ(ckptool({"ls", "store", "--where", "tags.tem = 'x'"}).err, "");
+  EXPECT_EQ(ckptool({"runs", "store", "--where", "params.lr > 3 and epoch > 99"}).err, "");
+}
+
 TEST_F(SearchTest, ColumnsAreShownAndCarriedInJson) {
   const std::vector<std::string> command{
       "runs",      "store",

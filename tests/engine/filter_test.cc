@@ -261,6 +261,16 @@ TEST(FilterKeys, ValuesAreWhatColumnsShow) {
             Value(id_of(1).hex()));
 }
 
+TEST(FilterKeys, AFilterKnowsItsKeys) {
+  std::vector<std::string> texts;
+  for (const Key& key :
+       Filter::parse("not (tags.a = 'b' or epoch > 1) and params.x in (1)", 0).keys()) {
+    texts.push_back(key.text);
+  }
+  EXPECT_EQ(texts, (std::vector<std::string>{"tags.a", "epoch", "params.x"}));
+  EXPECT_TRUE(Filter().keys().empty());
+}
+
 TEST(FilterKeys, ListsAreSeparatedByCommas) {
   const std::vector<Key> keys = Key::parse_list("name, metrics.\"a,b\".max,params.lr");
   ASSERT_EQ(keys.size(), 3u);

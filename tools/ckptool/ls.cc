@@ -76,6 +76,7 @@ class Ls : public Command {
     std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
     const std::vector<FoundCheckpoint> rows = store.find_checkpoints(search);
+    if (rows.empty()) tell_unknown_names(store, search.where, Scope::checkpoints);
     // Looking for lost files takes a listing of each run: a filter over the whole store does it for
     // the runs that it found.
     if (found.rest.empty() && options_.has_where()) keep_found(runs, rows);

@@ -121,6 +121,7 @@ class Params : public Command {
       ++runs;
       add_run(all, one.run, metric.name.empty() ? declared_result(one) : result_by(metric, one));
     }
+    if (runs == 0) tell_unknown_names(store, search.where, Scope::runs);
     print(context, json_of(found.path.string(), runs, all), text_of(runs, all));
     return ExitCode::ok;
   }

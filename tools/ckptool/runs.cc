@@ -94,6 +94,7 @@ class Runs : public Command {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
     const OpenedStore store(context, found.path);
     const std::vector<FoundRun> runs = store.find_runs(search);
+    if (runs.empty()) tell_unknown_names(store, search.where, Scope::runs);
     const std::string none = options_.has_where() ? "no run matches\n" : "no runs yet\n";
     if (!group_by_.empty()) {
       const RunGroups groups(search.columns, runs);

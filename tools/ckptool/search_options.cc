@@ -1,6 +1,13 @@
 #include "search_options.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
 #include "ckp/clock.h"
+#include "ckp/closest_name.h"
+#include "output.h"
 #include "render.h"
 
 namespace ckp::tool {
@@ -9,6 +16,22 @@ namespace {
 // A time as its nanoseconds; nothing for any other value.
 const std::int64_t* time_in(const Key& key, const Value& value) {
   return key.is_time() ? value.get_if<std::int64_t>() : nullptr;
+}
+
+void add_names(const Value::Map& values, std::set<std::string>& names) {
+  for (const auto& [name, value] : flatten(values)) names.insert(name);
+}
+
+// Of this kind, in all runs.
+std::set<std::string> names_of(Key::Kind kind, const std::vector<FoundRun>& runs) {
+  std::set<std::string> names;
+  for (const FoundRun& one : runs) {
+    if (kind == Key::Kind::parameter) add_names(one.run.parameters, names);
+    if (kind == Key::Kind::tag) add_names(one.run.tags, names);
+    if (kind != Key::Kind::metric || !one.latest) continue;
+    for (const auto& metric : one.latest->metrics) names.insert(metric.first);
+  }
+  return names;
 }
 
 std::string all_attributes_text() {
@@ -58,6 +81,32 @@ Search SearchOptions::search() const {
     search.columns = parse_option("--columns", [&] { return Key::parse_list(columns_); });
   }
   return search;
+}
+
+void tell_unknown_names(const Store& store, const Filter& where, Scope scope) {
+  Search everything;
+  for (Key& key : where.keys()) {
+    // A checkpoint may have tags that its run lacks.
+    const bool of_checkpoint = key.kind == Key::Kind::tag && scope == Scope::checkpoints;
+    if (key.kind == Key::Kind::attribute || of_checkpoint) continue;
+    if (key.kind == Key::Kind::metric) key.pick = RunHistory::Pick::last;
+    everything.columns.push_back(std::move(key));
+  }
+  if (everything.columns.empty()) return;
+  const std::vector<FoundRun> runs = store.find_runs(everything);
+  for (std::size_t i = 0; i < everything.columns.size(); ++i) {
+    const Key& key = everything.columns[i];
+    if (std::any_of(runs.begin(), runs.end(),
+                    [&](const FoundRun& run) { return !run.values[i].is_null(); })) {
+      continue;
+    }
+    const std::set<std::string> names = names_of(key.kind, runs);
+    ClosestName closest(key.name);
+    for (const std::string& name : names) closest.offer(name);
+    const std::string hint =
+        closest.best().empty() ? "" : fmt::format("; did you mean {}?", printable(closest.best()));
+    complain(fmt::format("note: no run has {}{}", printable(key.text), hint));
+  }
 }
 
 std::string column_text(const Key& key, const Value& value) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ckp/search.h"
+#include "ckp/store.h"
 #include "json.h"
 
 namespace ckp::tool {
@@ -37,6 +38,10 @@ auto parse_option(const std::string& option, Parse parse) {
     throw Error(error.code(), option + ": " + error.what());
   }
 }
+
+// When nothing was found: says on standard error which names of the filter no run has, and the
+// closest that one has.
+void tell_unknown_names(const Store& store, const Filter& where, Scope scope);
 
 // One cell: numbers as in other tables, times local, "-" for what is missing.
 std::string column_text(const Key& key, const Value& value);

@@ -146,6 +146,8 @@ class Filter {
   bool matches(const RunHistory& run, const CheckpointRecord& checkpoint) const;
   // True when nothing of this run can match, whatever its checkpoints are: they need not be read.
   bool excludes(const RunRecord& run, Scope scope) const;
+  // What it compares, in the order of the text.
+  std::vector<Key> keys() const;
 
  private:
   explicit Filter(std::shared_ptr<const Expression> root) : root_(std::move(root)) {}
