@@ -138,8 +138,7 @@ bool like(std::string_view text, std::string_view pattern, bool ignore_case) {
       p = literal + 1;
     } else if (star != std::string_view::npos) {
       p = star;
-      taken += character_at(text, taken);
-      t = taken;
+      t = ++taken;
     } else {
       return false;
     }
