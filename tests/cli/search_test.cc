@@ -181,6 +181,17 @@ TEST_F(SearchTest, ErrorsPointAtThePlace) {
   expect_error({"ls", "store", "--columns", "epoch,"}, 2, "invalid_argument", {"--columns"});
   expect_error({"ls", "store", "--limit", "many"}, 2, "usage", {"--limit"});
   expect_error({"ls", "store", "--limit", "-1"}, 2, "usage", {"--limit"});
+  expect_error({"ls", "store", "--limit", "0"}, 2, "usage", {"--limit"});
+}
+
+TEST_F(SearchTest, AnEmptyExpressionIsNotEverything) {
+  for (const char* command : {"runs", "ls", "params"}) {
+    expect_error({command, "store", "--where", ""}, 2, "invalid_argument",
+                 {"--where", "expected a key"});
+  }
+  expect_error({"best", "store", "cnn-1", "--where", ""}, 2, "invalid_argument", {"--where"});
+  expect_error({"ls", "store", "--columns", ""}, 2, "invalid_argument", {"--columns"});
+  expect_error({"runs", "store", "--group-by", ""}, 2, "invalid_argument", {"--group-by"});
 }
 
 }  // namespace

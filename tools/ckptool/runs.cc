@@ -90,13 +90,14 @@ class Runs : public Command {
 
   ExitCode run(Context& context) override {
     Search search = options_.search();
-    if (!group_by_.empty()) search.columns = group_columns(group_by_, sums_);
+    const bool grouped_runs = app()->get_option("--group-by")->count() > 0;
+    if (grouped_runs) search.columns = group_columns(group_by_, sums_);
     const StoreArgument found = store_and_rest(context, 0, 0, "");
     const OpenedStore store(context, found.path);
     const std::vector<FoundRun> runs = store.find_runs(search);
     if (runs.empty()) tell_unknown_names(store, search.where, Scope::runs);
     const std::string none = options_.has_where() ? "no run matches\n" : "no runs yet\n";
-    if (!group_by_.empty()) {
+    if (grouped_runs) {
       const RunGroups groups(search.columns, runs);
       print(context, {{"store", found.path.string()}, {"groups", groups.json()}},
             runs.empty() ? none : groups.text());

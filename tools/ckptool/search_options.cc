@@ -43,12 +43,14 @@ std::string all_attributes_text() {
 }  // namespace
 
 void SearchOptions::declare_where(CLI::App& app) {
-  app.add_option("--where", where_,
-                 "Only those for which this is true: comparisons (= != < <= > >= in, like, ilike, "
-                 "is null) of params.NAME, tags.NAME, metrics.NAME[.min|.max|.last] and "
-                 "attributes, joined by and, or, not. Attributes: " +
-                     all_attributes_text())
-      ->type_name("EXPR");
+  where_option_ =
+      app.add_option(
+             "--where", where_,
+             "Only those for which this is true: comparisons (= != < <= > >= in, like, ilike, "
+             "is null) of params.NAME, tags.NAME, metrics.NAME[.min|.max|.last] and "
+             "attributes, joined by and, or, not. Attributes: " +
+                 all_attributes_text())
+          ->type_name("EXPR");
 }
 
 void SearchOptions::declare(CLI::App& app) {
@@ -60,16 +62,17 @@ void SearchOptions::declare(CLI::App& app) {
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
-  CLI::Validator no_sign = CLI::NonNegativeNumber;  // -1 would be read as a very large number
-  no_sign.description("");
-  app.add_option("--limit", limit_, "At most so many")->type_name("N")->check(no_sign);
-  app.add_option("--columns", columns_, "Show these, as in params.lr,metrics.val/loss.min,status")
-      ->type_name("KEY,...");
+  CLI::Validator positive = CLI::PositiveNumber;  // -1 would be read as a very large number
+  positive.description("");
+  app.add_option("--limit", limit_, "At most so many")->type_name("N")->check(positive);
+  columns_option_ = app.add_option("--columns", columns_,
+                                   "Show these, as in params.lr,metrics.val/loss.min,status")
+                        ->type_name("KEY,...");
 }
 
 Search SearchOptions::search() const {
   Search search;
-  if (!where_.empty()) {
+  if (has_where()) {
     const std::int64_t now_ns = system_clock()->now_ns();
     search.where = parse_option("--where", [&] { return Filter::parse(where_, now_ns); });
   }
@@ -77,7 +80,7 @@ Search SearchOptions::search() const {
     search.order.push_back(parse_option("--order-by", [&] { return Order::parse(text); }));
   }
   if (limit_) search.limit = *limit_;
-  if (!columns_.empty()) {
+  if (columns_option_ != nullptr && columns_option_->count() > 0) {
     search.columns = parse_option("--columns", [&] { return Key::parse_list(columns_); });
   }
   return search;

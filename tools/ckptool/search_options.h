@@ -18,13 +18,15 @@ class SearchOptions {
   void declare_where(CLI::App& app);
   void declare(CLI::App& app);
 
-  bool has_where() const { return !where_.empty(); }
-  bool has_columns() const { return !columns_.empty(); }
+  // Also when it is empty, which is an error: a script's variable was not set.
+  bool has_where() const { return where_option_->count() > 0; }
   // What was asked for. An Error names its option.
   Search search() const;
 
  private:
   std::string where_, columns_;
+  CLI::Option* where_option_ = nullptr;
+  CLI::Option* columns_option_ = nullptr;
   std::vector<std::string> order_;
   std::optional<std::uint64_t> limit_;
 };
