@@ -39,9 +39,9 @@ bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
 
 class StateWriter {
  public:
-  StateWriter(ChunkLayout layout, const Comparison& comparison, format::PackWriter& writer,
+  StateWriter(ChunkLayout layout, const ComparedState& compared, format::PackWriter& writer,
               ChunkFinder* finder, const EncodeOptions& options)
-      : comparison_(comparison),
+      : compared_(compared),
         writer_(writer),
         finder_(finder),
         options_(options),
@@ -50,7 +50,7 @@ class StateWriter {
         finite_(layout_),
         digests_(layout_.chunks.size()),
         reference_of_(layout_.chunks.size()) {
-    if (comparison_.fingerprinter != nullptr) out_.chunks.resize(layout_.chunks.size());
+    if (compared_.fingerprinter != nullptr) out_.chunks.resize(layout_.chunks.size());
   }
 
   WrittenState run(Value::Map values) {
@@ -74,7 +74,7 @@ class StateWriter {
 
   // Null: it has changed.
   const CommittedChunk* unchanged(std::size_t chunk) const {
-    return comparison_.unchanged.empty() ? nullptr : comparison_.unchanged[chunk];
+    return compared_.unchanged.empty() ? nullptr : compared_.unchanged[chunk];
   }
 
   void hash() {
@@ -101,7 +101,7 @@ class StateWriter {
     const bool nonfinite = std::ranges::any_of(
         parts, [&](const ChunkPart& part) { return finite_.is_nonfinite(part); });
     if (!out_.chunks.empty()) {
-      out_.chunks[chunk].fingerprint = (*comparison_.fingerprinter)(bytes);
+      out_.chunks[chunk].fingerprint = (*compared_.fingerprinter)(bytes);
       out_.chunks[chunk].nonfinite = nonfinite;
     }
     return nonfinite;
@@ -161,7 +161,7 @@ class StateWriter {
   void read_some_back(const std::vector<std::size_t>& kept) {
     const std::size_t stride = kept.size() / read_back_per_save + 1;
     std::vector<std::size_t> chosen;
-    for (std::size_t i = comparison_.turn % stride; i < kept.size(); i += stride)
+    for (std::size_t i = compared_.turn % stride; i < kept.size(); i += stride)
       chosen.push_back(kept[i]);
     parallel_for(chosen.size(), threads_, [&](std::size_t i) {
       const auto scratch = buffers_.take();
@@ -281,7 +281,7 @@ class StateWriter {
     out_.manifest.tensors = std::move(layout_.tensors);
   }
 
-  const Comparison& comparison_;
+  const ComparedState& compared_;
   format::PackWriter& writer_;
   ChunkFinder* const finder_;
   const EncodeOptions& options_;
@@ -305,10 +305,10 @@ WrittenState write_state(const StateDict& state, format::PackWriter& writer, Chu
                       options);
 }
 
-WrittenState write_layout(ChunkLayout layout, const Comparison& comparison, Value::Map values,
+WrittenState write_layout(ChunkLayout layout, const ComparedState& compared, Value::Map values,
                           format::PackWriter& writer, ChunkFinder* finder,
                           const EncodeOptions& options) {
-  return StateWriter(std::move(layout), comparison, writer, finder, options).run(std::move(values));
+  return StateWriter(std::move(layout), compared, writer, finder, options).run(std::move(values));
 }
 
 }  // namespace ckp

@@ -35,7 +35,7 @@ class ChunkFinder {
 };
 
 // What a state was found to have in common with the last committed one.
-struct Comparison {
+struct ComparedState {
   UnchangedChunks unchanged;                     // empty: nothing
   const Fingerprinter* fingerprinter = nullptr;  // null: WrittenState::chunks is not wanted
   std::uint64_t turn = 0;                        // grows from save to save; see write_layout
@@ -60,7 +60,7 @@ WrittenState write_state(const StateDict& state, format::PackWriter& writer, Chu
 // those of unchanged chunks not at all. Of these, a few are read back where they are stored, others
 // in each turn, so that damage there does not go on unseen for ever: Error(corrupt) then, and the
 // next save is to store everything anew.
-WrittenState write_layout(ChunkLayout layout, const Comparison& comparison, Value::Map values,
+WrittenState write_layout(ChunkLayout layout, const ComparedState& compared, Value::Map values,
                           format::PackWriter& writer, ChunkFinder* finder,
                           const EncodeOptions& options);
 

@@ -63,7 +63,7 @@ struct Run::Impl {
     ChunkLayout layout;
     std::vector<Digest> places;                  // by chunk
     std::shared_ptr<const CommittedState> base;  // what it was compared with; may be null
-    Comparison comparison;                       // points into `base`
+    ComparedState compared;                      // points into `base`
     std::optional<Staging> copy;                 // what `layout` points into, in the background
   };
   PendingSave save(const StateDict& state, const SaveOptions& options);

@@ -189,9 +189,9 @@ Run::Impl::Planned Run::Impl::plan(const StateDict& state, const SaveOptions& op
   save.layout = plan_chunks(state, options.encode.chunk_size);
   save.places = chunk_places(save.layout);
   save.base = last_committed();
-  save.comparison.fingerprinter = &fingerprinter;
-  save.comparison.turn = save.base ? save.base->checkpoint->record.commit : 0;
-  save.comparison.unchanged =
+  save.compared.fingerprinter = &fingerprinter;
+  save.compared.turn = save.base ? save.base->checkpoint->record.commit : 0;
+  save.compared.unchanged =
       find_unchanged(save.layout, save.places, save.base ? &save.base->chunks : nullptr,
                      fingerprinter, thread_count(options.encode.threads));
   return save;
@@ -216,13 +216,13 @@ PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) 
   }
   const auto planned = std::make_shared<Planned>(plan(state, options));
   report.compare_ns = elapsed_ns(start);
-  const std::uint64_t changed = changed_size(planned->layout, planned->comparison.unchanged);
+  const std::uint64_t changed = changed_size(planned->layout, planned->compared.unchanged);
   if (!pipeline->wait_for_room(changed, options)) {
     report.skipped = true;
     return end_here();
   }
   const auto snapshot_start = SteadyClock::now();
-  planned->copy.emplace(take_snapshot(planned->layout, planned->comparison.unchanged, staging,
+  planned->copy.emplace(take_snapshot(planned->layout, planned->compared.unchanged, staging,
                                       thread_count(options.encode.threads)));
   const auto snapshot_end = SteadyClock::now();
   report.bytes_copied = changed;
@@ -237,12 +237,12 @@ PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) 
 
 void Run::Impl::write(Planned save, SaveReport& report) {
   const auto previous = last_committed();
-  PackInTheMaking pack(*this, changed_size(save.layout, save.comparison.unchanged) >= reserve_step);
+  PackInTheMaking pack(*this, changed_size(save.layout, save.compared.unchanged) >= reserve_step);
   LiveChunks live(*core, record.directory, previous ? previous->checkpoint.get() : nullptr,
                   save.base ? save.base->checkpoint.get() : nullptr);  // S2, after S1
   WrittenState written;
   try {
-    written = write_layout(std::move(save.layout), save.comparison, std::move(save.values),
+    written = write_layout(std::move(save.layout), save.compared, std::move(save.values),
                            pack.writer(), &live, save.options.encode);  // S3
   } catch (const Error& error) {
     // What is stored cannot be trusted, then: the next save is compared with nothing.

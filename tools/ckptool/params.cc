@@ -114,7 +114,7 @@ class Params : public Command {
     const MetricOption metric = MetricOption::parse(metric_);
     if (!metric.name.empty()) search.columns = extremes_of(metric.name);
     const StoreArgument found = store_and_rest(context, 0, 0, "");
-    const Store store = open_store(context, found.path);
+    const OpenedStore store(context, found.path);
     Summaries all;
     std::uint64_t runs = 0;
     for (const FoundRun& one : store.find_runs(search)) {
