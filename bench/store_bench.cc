@@ -258,11 +258,12 @@ void add_all() {
   add_saves();
   add("load", run_load);
   add("verify", run_verify);
-  for (const auto& [name, run] :
-       {std::pair("open_and_best", run_open_and_best), std::pair("rebuild_index", run_rebuild)}) {
+  const auto add_sizes = [](const char* name, void (*run)(benchmark::State&)) {
     benchmark::RegisterBenchmark(name, run)->Arg(100)->Arg(1000)->UseRealTime()->Unit(
         benchmark::kMillisecond);
-  }
+  };
+  add_sizes("open_and_best", run_open_and_best);
+  add_sizes("rebuild_index", run_rebuild);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <regex>
 #include <set>
 #include <string>
@@ -77,6 +78,30 @@ std::set<std::string> files_that_include(const std::string& header) {
     }
   }
   return files;
+}
+
+// Two types of one name are one to the linker: the functions of one are run on objects of the
+// other.
+TEST(Names, EachTypeOfAHeaderHasItsOwn) {
+  static const std::regex space(R"(^namespace ([\w:]+) \{)");
+  static const std::regex type(R"(^(?:class|struct|enum class) (\w+)(?: final)?(?: :.*)? \{)");
+  std::map<std::string, std::string> homes;  // of namespace::name
+  for (const std::string folder : {"format", "engine", "tools"}) {
+    for (const fs::path& path : sources_below(folder)) {
+      if (path.extension() != ".h") continue;
+      std::ifstream file(path);
+      std::string inside;
+      for (std::string line; std::getline(file, line);) {
+        std::smatch match;
+        if (std::regex_search(line, match, space)) inside = match[1];
+        if (!std::regex_search(line, match, type)) continue;
+        const std::string name = inside + "::" + match[1].str();
+        const auto [home, is_new] = homes.emplace(name, fs::relative(path, root).string());
+        EXPECT_TRUE(is_new) << name << " is defined in " << home->second << " and in " << path;
+      }
+    }
+  }
+  EXPECT_GT(homes.size(), 200u) << "hardly any types found: is the test looking right?";
 }
 
 TEST(Layers, FormatIncludesOnlyFormat) {
