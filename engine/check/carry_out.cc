@@ -49,6 +49,7 @@ class Carrier {
  private:
   void keep_originals() {
     if (plan_.identity) aside_.keep(core_.layout().identity());
+    if (plan_.marks) aside_.keep(core_.layout().marks());
     for (const JournalMend& mend : plan_.journals) aside_.keep(mend.problem.path);
     for (const PackRepair& repair : plan_.packs) {
       if (repair.file) aside_.keep(repair.file->path);
@@ -88,7 +89,7 @@ class Carrier {
 
   NewPack write_salvaged(const PackRepair& repair) {
     format::PackHeader header;
-    header.may_use = format::known_features;
+    header.may_use = format::pack_features;
     format::Manifest manifest = *repair.salvaged_manifest;
     manifest.checkpoint = manifest_facts(repair.salvaged_record);
     return write_pack(core_, repair.directory, header, {}, manifest);
@@ -99,6 +100,7 @@ class Carrier {
     const bool trusted = core_.is_trusted(lock);
     if (changes_names()) number_ = lock.begin(all_runs);  // P5
     write_identity();
+    if (plan_.marks) write_marks(fs_, core_.layout(), core_.uuid(), plan_.marks->marks);
     for (const PutBack& move : plan_.moves) put_back(fs_, move);
     mend_journals();
     replace_mended();  // P6

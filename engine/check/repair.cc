@@ -11,6 +11,7 @@
 #include "io/host.h"
 #include "retention/prune.h"
 #include "store/identity.h"
+#include "store/marks.h"
 
 namespace ckp {
 namespace {
@@ -43,10 +44,12 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
     if (error.code() != ErrorCode::corrupt) throw;
     found.problem = fmt::format("{}: {}", layout.identity().string(), error.what());
   }
-  // When the lock file is lost as well the store gets a new one: all that goes by it is whose the
-  // index is, and that is made anew.
+  // When the lock file and the marks are lost as well the store gets a new one: all that goes by it
+  // is whose the index is, and that is made anew.
   const auto remembered = remembered_uuid(fs, layout);
-  found.identity.uuid = remembered ? *remembered : random_uuid();
+  const auto marked = owner_of_marks(fs, layout);
+  found.identity.uuid = remembered ? *remembered : marked ? *marked : random_uuid();
+  if (fs.status(layout.marks())) found.identity.features.read_only = format::feature::marks;
   found.identity.created_ns = clock.now_ns();
   return found;
 }
@@ -108,6 +111,8 @@ std::string_view to_string(RepairAction action) {
       return "put_back";
     case RepairAction::rebuild_index:
       return "rebuild_index";
+    case RepairAction::mend_marks:
+      return "mend_marks";
     case RepairAction::mend_journal:
       return "mend_journal";
     case RepairAction::mend_pack:

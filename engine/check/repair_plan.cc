@@ -20,6 +20,7 @@ class Planner {
 
   RepairPlan run(std::optional<NewIdentity> identity) {
     if (identity) plan_identity(*std::move(identity));
+    plan_marks();
     index_.look_before();
     found_ = survey(core_, options_);
     plan_.report.complete = found_.complete;
@@ -73,6 +74,15 @@ class Planner {
                                identity.problem);
     plan_.report.steps[step].restores = true;
     plan_.identity = std::move(identity);
+  }
+
+  void plan_marks() {
+    MarksFile file = look_at_marks(core_.fs(), core_.layout(), core_.uuid());
+    if (file.problem.empty()) return;
+    const auto step =
+        add_step(RepairAction::mend_marks, core_.layout().marks().string(), file.problem);
+    plan_.report.steps[step].restores = file.marks.has_value();
+    plan_.marks = MarksMend{std::move(file.marks).value_or(Marks{}), file.seen};
   }
 
   // A repair that was interrupted may have made them already.
@@ -255,7 +265,7 @@ class Planner {
     }
     header.versions = {};
     header.uuid = uuid;
-    header.may_use = format::known_features;
+    header.may_use = format::pack_features;
     return header;
   }
 

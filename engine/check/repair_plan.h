@@ -10,6 +10,7 @@
 #include "check/journal_check.h"
 #include "check/survey.h"
 #include "ckp/repair.h"
+#include "store/marks.h"
 
 namespace ckp {
 
@@ -54,6 +55,12 @@ struct NewIdentity {
   std::string problem;
 };
 
+// The file `marks` anew.
+struct MarksMend {
+  Marks marks;  // what could be read
+  std::optional<FileStatus> seen;
+};
+
 // A plain file in the place of the index.
 struct IndexObstacle {
   std::filesystem::path path;
@@ -63,6 +70,7 @@ struct IndexObstacle {
 struct RepairPlan {
   RepairReport report;
   std::optional<NewIdentity> identity;
+  std::optional<MarksMend> marks;
   std::vector<PutBack> moves;  // with these, no packs and journals: those come later
   std::vector<PackRepair> packs;
   std::vector<JournalMend> journals;

@@ -35,7 +35,7 @@ bool rescue(OpenPack& pack, const Uuid& uuid) {
   if (pack.source->size() < format::PackHeader::size) return false;
   format::PackHeader header;
   header.uuid = uuid;
-  header.may_use = format::known_features;
+  header.may_use = format::pack_features;
   for (; header.generation < generations_tried; ++header.generation) {
     auto source = std::make_shared<const WithHeader>(pack.source, header);
     format::PackDirectory directory = format::scan_directory(*source);

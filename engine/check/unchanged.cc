@@ -49,6 +49,7 @@ void check_unchanged(StoreCore& core, const RepairPlan& plan) {
   const StoreLayout& layout = core.layout();
   check_moves(core, plan.moves);
   if (plan.identity) check_file(fs, layout.identity(), plan.identity->seen);
+  if (plan.marks) check_file(fs, layout.marks(), plan.marks->seen);
   for (const IndexObstacle& one : plan.obstacles) check_file(fs, one.path, one.seen);
   for (const JournalMend& mend : plan.journals) check_journal(fs, layout, mend);
   for (const PackRepair& repair : plan.packs) {

@@ -15,6 +15,7 @@
 #include "ckp/error.h"
 #include "retention/snapshot.h"
 #include "runs/record_codec.h"
+#include "store/marks.h"
 
 namespace ckp {
 namespace {
@@ -35,6 +36,7 @@ class StoreVerifier {
     for (const RunFacts& run : snapshot_.runs) check_journals_of(run);
     check_all_packs(counter);
     add_unreachable();
+    check_marks();
     if (!counter.stopped()) check_the_rest();
     note_garbage();
     report_.bytes = std::min(counter.done(), counter.total());
@@ -107,6 +109,40 @@ class StoreVerifier {
     }
     for (const std::string& run : snapshot_.unreachable_runs) {
       add_finding(core_.layout().run(run).string(), run, leads_nowhere(core_.layout(), run).what());
+    }
+  }
+
+  void check_marks() {
+    const std::string path = core_.layout().marks().string();
+    MarksFile file;
+    try {
+      file = look_at_marks(core_.fs(), core_.layout(), core_.uuid());
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::newer_format) {
+        report_.newer.push_back(error.what());
+      } else if (error.code() == ErrorCode::read_only) {
+        report_.denied.push_back(error.what());
+      } else {
+        throw;
+      }
+      return;
+    }
+    if (!file.problem.empty()) add_finding(path, "", file.problem);
+    if (file.marks) check_aliases(path, current_aliases(file.marks->aliases));
+  }
+
+  // One that was given to a checkpoint since the snapshot was taken is looked for again.
+  void check_aliases(const std::string& path, const std::map<std::string, AliasChange>& aliases) {
+    for (const auto& [name, change] : aliases) {
+      const auto pack = snapshot_.packs.find(*change.to);
+      const bool known = pack != snapshot_.packs.end();
+      if (known && pack->second.file.name.state == PackState::live) continue;
+      if (!known && is_live(core_, *change.to)) continue;
+      add_finding(path, "",
+                  fmt::format("{}: alias {} points at checkpoint {}, which is not in the store; "
+                              "give it to another one: ckptool promote {} ADDRESS {}",
+                              path, name, change.to->hex(), core_.layout().root.string(), name));
+      report_.findings.back().checkpoint = change.to->hex();
     }
   }
 

@@ -1,5 +1,6 @@
 #include "io/host.h"
 
+#include <pwd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,6 +55,14 @@ std::string host_name() {
 std::uint32_t process_id() { return static_cast<std::uint32_t>(::getpid()); }
 
 std::uint32_t user_id() { return static_cast<std::uint32_t>(::geteuid()); }
+
+std::string user_name() {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(user_id(), &entry, buffer.data(), buffer.size(), &found);
+  return found != nullptr ? found->pw_name : std::to_string(user_id());
+}
 
 std::uint64_t memory_size() {
   const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);

@@ -8,6 +8,7 @@
 #include "ckp/error.h"
 #include "retention/prune_checks.h"
 #include "retention/rewrite.h"
+#include "store/marks.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
 
@@ -59,14 +60,26 @@ struct Plan {
   Collection collection;
 };
 
+// Whatever the rules say.
+void keep_aliased(const std::map<std::string, AliasChange>& aliases, KeepDecision& decision) {
+  for (const auto& [name, change] : aliases) {
+    if (change.to != decision.checkpoint.id) continue;
+    if (!decision.keep) decision.reasons.clear();
+    decision.keep = true;
+    decision.reasons.push_back("alias " + name);
+  }
+}
+
 Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& policy,
                std::span<const std::string> names, const PruneOptions& options) {
   Plan plan;
   plan.chosen = choose_runs(core, snapshot, names);
+  const auto aliases = current_aliases(read_marks(core).aliases);
   for (const RunFacts& run : snapshot.runs) {
     if (!run.record || !plan.chosen.contains(run.record->id)) continue;
     for (KeepDecision& decision :
          decide(policy, *run.record, run.checkpoints, core.clock().now_ns())) {
+      keep_aliased(aliases, decision);
       if (!decision.keep) plan.going.insert(decision.checkpoint.id);
       plan.report.entries.push_back({std::move(decision), run.record->name, 0, {}});
     }
@@ -198,6 +211,7 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
       }
       plan.going.insert(id);
     }
+    check_not_aliased(core, plan.going);
     plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
     return plan;
   };

@@ -6,6 +6,7 @@
 #include "retention/prune.h"
 #include "retention/rewrite.h"
 #include "runs/journal.h"
+#include "store/marks.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
 
@@ -81,6 +82,7 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
   const RunFacts& run = snapshot.runs[target.run];
   check_not_held(core, run);
   if (which == Which::empty) check_empty_run(run, target);
+  check_not_aliased(core, target.going);
   Collection collection = plan_collection(snapshot, target.going, options.waste_threshold);
   retire_and_collect(core, lock, snapshot, target.going, collection);
 

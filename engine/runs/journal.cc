@@ -132,6 +132,7 @@ class Merger {
         return;
       case format::JournalKind::metrics:
       case format::JournalKind::repaired:
+      case format::JournalKind::marks:
         return;
     }
     // Other kinds are of later versions, and skipped.

@@ -28,6 +28,7 @@ constexpr std::string_view index_data_file = "data.mdb";
 struct StoreLayout {
   std::filesystem::path root;
   std::filesystem::path identity() const { return root / "STORE"; }
+  std::filesystem::path marks() const { return root / "marks"; }
   std::filesystem::path lock() const { return root / "lock"; }
   std::filesystem::path reserve() const { return root / "reserve"; }
   std::filesystem::path runs() const { return root / "runs"; }

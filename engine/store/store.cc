@@ -16,7 +16,9 @@
 #include "retention/prune.h"
 #include "store/identity.h"
 #include "store/import.h"
+#include "store/marks.h"
 #include "store/missing_checkpoints.h"
+#include "store/promote.h"
 #include "store/reserve.h"
 #include "store/returned_runs.h"
 #include "store/run_impl.h"
@@ -101,6 +103,7 @@ struct Store::Impl {
   std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
   std::vector<RunRecord> runs_of(const Search& search) const;
   CheckpointRecord find_by_id(const std::string& prefix) const;
+  CheckpointRecord find_aliased(std::string_view alias, const Uuid& checkpoint) const;
 };
 
 Store::Store(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -157,7 +160,12 @@ Run Store::create_run(const RunOptions& options) {
 }
 
 Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>& from) {
-  return Run(ckp::resume_run(impl_->core, name_or_id, from));
+  std::optional<Address> start = from;
+  if (from && from->kind == Address::Kind::alias) {
+    start->kind = Address::Kind::id;
+    start->text = resolve_alias(*impl_->core, from->text).hex();
+  }
+  return Run(ckp::resume_run(impl_->core, name_or_id, start));
 }
 
 std::string Store::free_run_name(std::string_view name) const {
@@ -256,6 +264,17 @@ CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
   return found.front();
 }
 
+CheckpointRecord Store::Impl::find_aliased(std::string_view alias, const Uuid& checkpoint) const {
+  try {
+    return find_by_id(checkpoint.hex());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    throw Error(ErrorCode::not_found,
+                fmt::format("{}: alias {} points at checkpoint {}, which is gone",
+                            core->layout().root.string(), alias, checkpoint.short_hex()));
+  }
+}
+
 std::vector<RunRecord> Store::runs() const { return impl_->runs(); }
 RunRecord Store::run(std::string_view name_or_id) const { return impl_->run(name_or_id); }
 
@@ -282,8 +301,7 @@ std::vector<std::string> Store::missing(const RunRecord& run) const {
 
 CheckpointRecord Store::find(const Address& address) const {
   if (address.kind == Address::Kind::alias) {
-    throw Error(ErrorCode::not_found,
-                fmt::format("{}: no alias '{}' in this store", path().string(), address.text));
+    return impl_->find_aliased(address.text, resolve_alias(*impl_->core, address.text));
   }
   if (address.run.empty()) return impl_->find_by_id(address.text);
   const RunRecord run = impl_->run(address.run);
@@ -300,6 +318,25 @@ CheckpointRecord Store::find_to_remove(const Address& address) const {
     if (unlisted.size() != 1) throw;
     return unlisted.front();
   }
+}
+
+AliasChange Store::promote(const CheckpointRecord& checkpoint, std::string_view alias,
+                           const PromoteOptions& options) {
+  return ckp::promote(*impl_->core, checkpoint, alias, options);
+}
+
+AliasChange Store::roll_back(std::string_view alias, const std::string& note) {
+  return ckp::roll_back(*impl_->core, alias, note);
+}
+
+AliasChange Store::remove_alias(std::string_view alias, const std::string& note) {
+  return ckp::remove_alias(*impl_->core, alias, note);
+}
+
+std::vector<AliasChange> Store::alias_history() const { return read_marks(*impl_->core).aliases; }
+
+CheckpointRecord Store::find_alias_at(std::string_view alias, std::int64_t time_ns) const {
+  return impl_->find_aliased(alias, resolve_alias(*impl_->core, alias, time_ns));
 }
 
 Checkpoint Store::open_checkpoint(const CheckpointRecord& checkpoint) const {

@@ -4,9 +4,9 @@
 namespace ckp::test {
 namespace {
 
-const std::vector<std::string> commands{"init",    "runs",   "ls",     "show",         "best",
-                                        "params",  "verify", "repair", "prune",        "rm",
-                                        "convert", "import", "digest", "rebuild-index"};
+const std::vector<std::string> commands{
+    "init",  "runs", "ls",      "show",    "best",    "params", "verify", "repair",
+    "prune", "rm",   "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
 
 using HelpTest = CliTest;
 

@@ -366,6 +366,28 @@ TEST_F(OrderTest, N2_AStoreBeforeItsParts) {
   expect("N2");
 }
 
+TEST_F(OrderTest, M1_MarksWithoutTheLock) {
+  fs_->open(root_ / "marks.tmp", OpenMode::create_new)->sync();
+  fs_->rename(root_ / "marks.tmp", root_ / "marks");
+  expect("M1");
+}
+
+TEST_F(OrderTest, M2_MarksThatAreNotSynced) {
+  const StoreLock held = lock();
+  fs_->open(root_ / "marks.tmp", OpenMode::create_new)->write_at(0, std::vector<std::byte>(10));
+  fs_->rename(root_ / "marks.tmp", root_ / "marks");
+  expect("M2");
+}
+
+TEST_F(OrderTest, M3_StoreSaysSoBeforeTheMarksAreDurable) {
+  const StoreLock held = lock();
+  fs_->open(root_ / "marks.tmp", OpenMode::create_new)->sync();
+  fs_->rename(root_ / "marks.tmp", root_ / "marks");
+  fs_->open(root_ / "STORE.tmp", OpenMode::create_new)->sync();
+  fs_->rename(root_ / "STORE.tmp", root_ / "STORE");
+  expect("M3");
+}
+
 TEST_F(OrderTest, H3_APackMovesToAnotherDirectory) {
   make_checkpoint();
   const auto other = run_.parent_path() / run_directory_name("other", store_);

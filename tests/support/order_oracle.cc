@@ -200,6 +200,9 @@ void OrderOracle::renamed(const Path& from, const Path& to, bool may_replace, bo
     run_renamed(from, to, fs);
   } else if (to.filename() == "STORE") {
     identity_renamed(to);
+  } else if (to.filename() == "marks" && !is_set_aside(to)) {
+    session_of(to.parent_path(), to, "M1");
+    check_clean(from, "M2");
   }
   if (const auto clean = clean_.extract(from)) clean_[to] = clean.mapped();
   changed_[from.parent_path()].insert(from.filename().string());
@@ -303,6 +306,7 @@ void OrderOracle::identity_renamed(const Path& to) {
     if (entry_is_durable(part)) continue;
     violation("N2", to, part.string() + " is not durable yet");
   }
+  if (!entry_is_durable(root / "marks")) violation("M3", to, "the marks are not durable yet");
 }
 
 void OrderOracle::removed(const Path& path) {

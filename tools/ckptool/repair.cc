@@ -52,6 +52,10 @@ std::string cure(const RepairStep& step) {
       return "put it back";
     case RepairAction::rebuild_index:
       return "make the index anew from packs and journals";
+    case RepairAction::mend_marks:
+      return step.restores ? "write it anew from its other copy"
+                           : "make it anew, empty: every alias and its history is lost; say again "
+                             "what they point at with: ckptool promote";
     case RepairAction::mend_journal:
       return step.restores ? "write its header anew; no record is lost"
                            : "keep every readable record, and mark the others as lost";

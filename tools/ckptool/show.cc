@@ -9,6 +9,7 @@
 #include "facts.h"
 #include "render.h"
 #include "source.h"
+#include "time_argument.h"
 
 namespace ckp::tool {
 namespace {
@@ -98,10 +99,13 @@ class Show : public Command {
     positional("ADDRESS",
                "RUN[@latest|@final|@N|@step:N|@best[:METRIC[:min|max]]|@ID], @ALIAS or "
                "a .ckp file");
+    option("--at", "TIME", at_,
+           "What @ALIAS pointed at then: 2026-10-03T14:00, by the local clock");
   }
 
   ExitCode run(Context& context) override {
     const std::vector<std::string> given = arguments();
+    if (!at_.empty()) return show_past(context);
     if (given.size() == 1 && store_option().empty() && means_file(given[0], *context.file_system)) {
       show(context, open_checkpoint_file(given[0], context), std::nullopt);
       return ExitCode::ok;
@@ -120,6 +124,19 @@ class Show : public Command {
       return ExitCode::ok;
     }
     show(context, open_address(store, address, Read::description), record);
+    return ExitCode::ok;
+  }
+
+  ExitCode show_past(Context& context) {
+    const std::int64_t time_ns = parse_time_ns(at_);
+    const StoreArgument found = store_and_rest(context, 1, 1, "ADDRESS");
+    const Address address = parse_address(found.rest[0]);
+    if (address.kind != Address::Kind::alias) {
+      throw UsageError(
+          fmt::format("--at goes with an @ALIAS, which {} is not", printable(found.rest[0])));
+    }
+    const OpenedStore store(context, found.path);
+    show(context, store.open_checkpoint(store.find_alias_at(address.text, time_ns)), std::nullopt);
     return ExitCode::ok;
   }
 
@@ -150,6 +167,8 @@ class Show : public Command {
     if (!certificate.empty()) text += certificate_text(certificate.mapped());
     return text;
   }
+
+  std::string at_;
 };
 
 }  // namespace

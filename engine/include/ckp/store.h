@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ckp/address.h"
+#include "ckp/aliases.h"
 #include "ckp/clock.h"
 #include "ckp/file_system.h"
 #include "ckp/load.h"
@@ -138,11 +139,33 @@ class Store {
   // be read when the index was made, and a listed checkpoint whose file is gone although nobody
   // removed it. Goes by names, in the time of one listing; verify finds the rest.
   std::vector<std::string> missing(const RunRecord& run) const;
-  // The checkpoint that an address means.
+  // The checkpoint that an address means. Error(not_found), naming both, when an alias points at
+  // one that is not there.
   CheckpointRecord find(const Address& address) const;
   // The same for remove_checkpoints: where `find` finds none, RUN@ID means a file that cannot be
   // read, too. Of such a one only run, id, commit and step are known; its epoch is -1.
   CheckpointRecord find_to_remove(const Address& address) const;
+
+  // Aliases. As long as one points at a checkpoint, no prune and no removal takes that away. What
+  // was done is durable on return, also of several processes at once; nothing is changed by a call
+  // that throws, except that one that says it could not make the change durable may have made it.
+  // When the file `marks` cannot be read, all of these throw Error(corrupt), and so do prune and
+  // the removals: what they must not take is unknown.
+  //
+  // Lets `alias` (see check_alias_name) point at a live checkpoint, of any run; makes it when there
+  // is no such alias. Error(not_found) when the checkpoint has been pruned meanwhile.
+  AliasChange promote(const CheckpointRecord& checkpoint, std::string_view alias,
+                      const PromoteOptions& options = {});
+  // Back to the checkpoint before, with its metadata; once more: to the one before that.
+  // Error(not_found) when there was none, or when it is gone.
+  AliasChange roll_back(std::string_view alias, const std::string& note = {});
+  // The alias points at nothing from now on; its history stays.
+  AliasChange remove_alias(std::string_view alias, const std::string& note = {});
+  // Everything that ever happened to the store's aliases, oldest first: see current_aliases.
+  std::vector<AliasChange> alias_history() const;
+  // The checkpoint that an alias pointed at, at a time (since 1970, UTC). Error(not_found) when
+  // there was no such alias then, or when the checkpoint is gone by now.
+  CheckpointRecord find_alias_at(std::string_view alias, std::int64_t time_ns) const;
 
   // Opens a checkpoint with all packs it needs. Error(not_found) when it has no file: pruned, or
   // lost.

@@ -33,6 +33,7 @@ enum class JournalKind : std::uint16_t {
   metrics = 3,         // points of metric series
   status = 4,          // in_progress, completed, failed, interrupted
   repaired = 5,        // what is missing above here is known to be lost
+  marks = 6,           // only in a store's file `marks`: what people said about its checkpoints
 };
 
 // One record. Its checksums cover header and payload, the uuids of run and journal, and the file

@@ -1,0 +1,246 @@
+#include "store/marks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ckp/error.h"
+#include "ckp/format/journal_record.h"
+#include "io/durable_file.h"
+#include "runs/field_reader.h"
+#include "runs/journal.h"
+#include "store/run_scan.h"
+
+namespace ckp {
+namespace {
+
+using format::JournalHeader;
+
+Value to_value(const AliasChange& change) {
+  Value::Map map{{"kind", to_string(change.kind)},
+                 {"alias", change.alias},
+                 {"time_ns", change.time_ns},
+                 {"who", change.who},
+                 {"note", change.note},
+                 {"metadata", change.metadata}};
+  if (change.from) map.emplace("from", uuid_bytes(*change.from));
+  if (change.to) map.emplace("to", uuid_bytes(*change.to));
+  return map;
+}
+
+AliasChange change_from(const Value& value) {
+  const FieldReader fields(value, "alias change");
+  AliasChange change;
+  std::string kind;
+  fields.read("kind", kind);
+  fields.read("alias", change.alias);
+  fields.read("from", change.from);
+  fields.read("to", change.to);
+  fields.read("time_ns", change.time_ns);
+  fields.read("who", change.who);
+  fields.read("note", change.note);
+  fields.read("metadata", change.metadata);
+  for (const auto known :
+       {AliasChange::Kind::promoted, AliasChange::Kind::rolled_back, AliasChange::Kind::removed}) {
+    if (kind != to_string(known)) continue;
+    change.kind = known;
+    return change;
+  }
+  fields.refuse("kind", "promoted, rolled_back or removed", kind);
+}
+
+Marks marks_from(const Value& payload) {
+  const FieldReader fields(payload, "marks record");
+  Marks marks;
+  if (const Value::List* changes = fields.list("aliases")) {
+    for (const Value& change : *changes) marks.aliases.push_back(change_from(change));
+  }
+  return marks;
+}
+
+// One copy: a journal with one record. The file is two of them.
+std::vector<std::byte> encode_copy(const Uuid& store, const Marks& marks) {
+  Value::List changes;
+  for (const AliasChange& change : marks.aliases) changes.push_back(to_value(change));
+  JournalHeader header;
+  header.run = store;
+  header.journal = random_uuid();
+  std::vector<std::byte> bytes = format::encode_journal_header(header);
+  const auto record = format::encode_journal_record(
+      {.kind = format::JournalKind::marks, .payload = Value::Map{{"aliases", std::move(changes)}}},
+      header, bytes.size());
+  bytes.insert(bytes.end(), record.begin(), record.end());
+  return bytes;
+}
+
+// The copy that begins where `bytes` do, whatever stands behind it.
+Marks decode_copy(std::span<const std::byte> bytes, const Uuid& store) {
+  const format::JournalContents contents = format::decode_journal(bytes);
+  if (contents.header.run != store) {
+    throw Error(ErrorCode::corrupt, fmt::format("the file is of another store ({}), not of {}",
+                                                contents.header.run.hex(), store.hex()));
+  }
+  if (contents.records.empty() || contents.records[0].offset != JournalHeader::size ||
+      contents.records[0].record.kind != format::JournalKind::marks) {
+    throw Error(ErrorCode::corrupt, "there is no whole record in it");
+  }
+  return marks_from(contents.records[0].record.payload);
+}
+
+// Nothing, and the reason in `why`, when it is damaged.
+std::optional<Marks> try_copy(std::span<const std::byte> bytes, const Uuid& store,
+                              std::string& why) {
+  try {
+    return decode_copy(bytes, store);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt) throw;
+    why = error.what();
+    return std::nullopt;
+  }
+}
+
+format::StoreIdentity identity_now(FileSystem& fs, const StoreLayout& layout) {
+  std::vector<std::byte> bytes(format::StoreIdentity::size);
+  bytes.resize(fs.open(layout.identity(), OpenMode::read)->read_at(0, bytes));
+  try {
+    return format::decode_store_identity(bytes);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
+  }
+}
+
+bool has_marks(const format::StoreIdentity& identity) {
+  return (identity.features.read_only & format::feature::marks) != 0;
+}
+
+// A damaged STORE is told elsewhere.
+bool should_be_there(FileSystem& fs, const StoreLayout& layout) {
+  try {
+    return has_marks(identity_now(fs, layout));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found) return false;
+    throw;
+  }
+}
+
+std::string damaged_copy(std::string_view which, const std::string& why) {
+  return fmt::format("the {} of its two copies is damaged ({})", which, why);
+}
+
+MarksFile judge(std::span<const std::byte> bytes, const Uuid& store) {
+  MarksFile file;
+  const auto second_bytes = bytes.subspan(bytes.size() / 2);
+  std::string first_why, second_why;
+  auto first = try_copy(bytes, store, first_why);
+  auto second = try_copy(second_bytes, store, second_why);
+  if (!first && !second) {
+    file.problem = fmt::format("neither of its two copies can be read ({})", first_why);
+  } else if (!first) {
+    file.problem = damaged_copy("first", first_why);
+  } else if (!second) {
+    file.problem = damaged_copy("second", second_why);
+  } else if (!std::ranges::equal(bytes.first(bytes.size() / 2), second_bytes)) {
+    file.problem = "its two copies are not the same";
+  }
+  const bool take_first = first && (!second || first->aliases.size() >= second->aliases.size());
+  file.marks = take_first ? std::move(first) : std::move(second);
+  return file;
+}
+
+}  // namespace
+
+MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store) {
+  // Asked first: STORE says so only after the file is there.
+  const bool expected = should_be_there(fs, layout);
+  MarksFile file;
+  const auto seen = fs.status(layout.marks());
+  if (!seen && !expected) {
+    file.marks.emplace();
+    return file;
+  }
+  if (!seen) {
+    file.problem = fmt::format("{}: the file is missing; STORE says that there was one",
+                               layout.marks().string());
+    return file;
+  }
+  try {
+    file = judge(read_journal_file(fs, layout.marks()), store);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt) {
+      throw Error(error.code(), fmt::format("{}: {}", layout.marks().string(), error.what()));
+    }
+    file.problem = error.what();
+  }
+  if (!file.problem.empty() && !file.problem.starts_with(layout.marks().string())) {
+    file.problem = fmt::format("{}: {}", layout.marks().string(), file.problem);
+  }
+  file.seen = seen;
+  return file;
+}
+
+Marks read_marks(const StoreCore& core) {
+  MarksFile file = look_at_marks(core.fs(), core.layout(), core.uuid());
+  if (file.marks) return *std::move(file.marks);
+  throw Error(ErrorCode::corrupt,
+              fmt::format("{}; what the aliases point at is unknown; put the file back from a "
+                          "backup, or go on without them: ckptool repair {}",
+                          file.problem, core.layout().root.string()));
+}
+
+void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, const Marks& marks) {
+  format::StoreIdentity identity = identity_now(fs, layout);
+  const std::vector<std::byte> copy = encode_copy(store, marks);
+  write_durably(fs, layout.marks(), true, [&](FileAppender& file) {  // M2
+    file.append(copy);
+    file.append(copy);
+  });
+  if (has_marks(identity)) return;
+  identity.features.read_only |= format::feature::marks;
+  const auto bytes = format::encode_store_identity(identity);
+  write_durably(fs, layout.identity(), true,  // M3
+                [&](FileAppender& file) { file.append(bytes); });
+}
+
+void change_marks(StoreCore& core, const std::function<void(Marks&)>& change) {
+  core.check_writable();
+  const StoreLock lock = core.lock();  // M1
+  Marks marks = read_marks(core);
+  change(marks);
+  write_marks(core.fs(), core.layout(), core.uuid(), marks);
+}
+
+std::optional<Uuid> owner_of_marks(FileSystem& fs, const StoreLayout& layout) {
+  if (!fs.status(layout.marks())) return std::nullopt;
+  try {
+    return format::decode_journal_header(read_journal_file(fs, layout.marks())).run;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::corrupt) return std::nullopt;
+    throw;
+  }
+}
+
+bool is_live(const StoreCore& core, const Uuid& checkpoint) {
+  for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
+    const RunDirectory run = list_run(core.fs(), core.layout(), name);
+    const auto is_it = [&](const ScannedPack& pack) {
+      return pack.name.uuid == checkpoint && pack.name.state == PackState::live;
+    };
+    if (std::ranges::any_of(run.packs, is_it)) return true;
+  }
+  return false;
+}
+
+void check_not_aliased(const StoreCore& core, const std::set<Uuid>& checkpoints) {
+  if (checkpoints.empty()) return;
+  for (const auto& [name, change] : current_aliases(read_marks(core).aliases)) {
+    if (!checkpoints.contains(*change.to)) continue;
+    const std::string root = core.layout().root.string();
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{0}: alias {1} points at checkpoint {2}; nothing was deleted; first "
+                            "give the alias to another (ckptool promote {0} ADDRESS {1}) or take "
+                            "it away (ckptool promote {0} --remove {1})",
+                            root, name, change.to->short_hex()));
+  }
+}
+
+}  // namespace ckp
