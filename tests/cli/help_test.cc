@@ -5,7 +5,7 @@ namespace ckp::test {
 namespace {
 
 const std::vector<std::string> commands{
-    "init",  "runs", "ls",      "show",    "best",    "params", "verify", "repair",
+    "init",  "runs", "ls",      "show",    "best",    "params", "diff",   "verify",       "repair",
     "prune", "rm",   "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
 
 using HelpTest = CliTest;

@@ -1,0 +1,133 @@
+#include "compare/tensor_walk.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ckp {
+
+TensorBytes::TensorBytes(const format::Manifest& manifest, const format::TensorEntry& tensor,
+                         ChunkCache& chunks)
+    : manifest_(manifest), tensor_(tensor), chunks_(chunks), element_size_(size_of(tensor.dtype)) {
+  std::uint64_t end = 0;
+  for (const format::StoragePiece& piece : manifest.storages[tensor.storage].pieces) {
+    ends_.push_back(end += piece.length);
+  }
+}
+
+TensorBytes::Place TensorBytes::find_byte(std::uint64_t at) {
+  const auto& pieces = manifest_.storages[tensor_.storage].pieces;
+  const auto begins = [&](std::size_t i) { return ends_[i] - pieces[i].length; };
+  if (at < begins(last_) || at >= ends_[last_]) {
+    last_ =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), at) - ends_.begin());
+  }
+  const format::StoragePiece& piece = pieces[last_];
+  return {piece.reference, piece.offset + (at - begins(last_)), ends_[last_] - at};
+}
+
+TensorBytes::Place TensorBytes::find(std::uint64_t element) {
+  return find_byte((static_cast<std::uint64_t>(tensor_.storage_offset) + element) * element_size_);
+}
+
+const std::byte* TensorBytes::read(std::uint64_t element, std::uint64_t count) {
+  const Place place = find(element);
+  if (place.rest >= count * element_size_) {
+    return chunks_.get(place.reference).data() + place.offset;
+  }
+  const std::uint64_t begin =
+      (static_cast<std::uint64_t>(tensor_.storage_offset) + element) * element_size_;
+  for (std::uint64_t done = 0; done < element_size_;) {
+    const Place part = find_byte(begin + done);
+    const std::uint64_t size = std::min(part.rest, element_size_ - done);
+    std::memcpy(cut_.data() + done, chunks_.get(part.reference).data() + part.offset, size);
+    done += size;
+  }
+  return cut_.data();
+}
+
+TensorWalk::TensorWalk(const format::TensorEntry& a, const format::TensorEntry& b) {
+  for (std::size_t d = a.shape.size(); d-- > 0;) {
+    const Dimension dimension{static_cast<std::uint64_t>(a.shape[d]),
+                              static_cast<std::uint64_t>(a.strides[d]),
+                              static_cast<std::uint64_t>(b.strides[d]), elements_};
+    elements_ *= dimension.count;
+    if (dimension.count == 1) continue;
+    if (dimension.a == 0 && dimension.b == 0) {
+      repeats_ *= dimension.count;
+    } else {
+      dimensions_.insert(dimensions_.begin(), dimension);
+    }
+  }
+  std::stable_sort(dimensions_.begin(), dimensions_.end(),
+                   [](const Dimension& one, const Dimension& other) { return one.a > other.a; });
+  for (const Dimension& inner : dimensions_) {
+    if (!joined_.empty()) {
+      Dimension& outer = joined_.back();
+      if (outer.a == inner.count * inner.a && outer.b == inner.count * inner.b) {
+        outer = {outer.count * inner.count, inner.a, inner.b, 0};
+        continue;
+      }
+    }
+    joined_.push_back(inner);
+  }
+}
+
+void TensorWalk::visit(const std::function<void(const Row&)>& row) const {
+  if (elements_ == 0) return;
+  Row at;
+  visit_dimension(0, at, row);
+}
+
+void TensorWalk::visit_dimension(std::size_t d, Row& at,
+                                 const std::function<void(const Row&)>& row) const {
+  if (d == joined_.size()) {
+    at.count = 1;
+    row(at);
+    ++at.position;
+    return;
+  }
+  const Dimension& dimension = joined_[d];
+  if (d + 1 == joined_.size() && dimension.a == 1 && dimension.b == 1) {
+    at.count = dimension.count;
+    row(at);
+    at.position += dimension.count;
+    return;
+  }
+  const std::uint64_t a = at.a;
+  const std::uint64_t b = at.b;
+  for (std::uint64_t i = 0; i < dimension.count; ++i) {
+    at.a = a + i * dimension.a;
+    at.b = b + i * dimension.b;
+    visit_dimension(d + 1, at, row);
+  }
+  at.a = a;
+  at.b = b;
+}
+
+std::uint64_t TensorWalk::number_at(std::uint64_t position) const {
+  std::uint64_t number = 0;
+  for (std::size_t d = dimensions_.size(); d-- > 0;) {
+    number += position % dimensions_[d].count * dimensions_[d].row_major;
+    position /= dimensions_[d].count;
+  }
+  return number;
+}
+
+void walk_blocks(const TensorWalk& walk, TensorBytes& a, TensorBytes& b,
+                 const std::function<void(const TensorWalk::Row&)>& block) {
+  const std::uint64_t element = size_of(a.tensor().dtype);
+  walk.visit([&](TensorWalk::Row row) {
+    while (row.count != 0) {
+      const std::uint64_t together = std::min(a.find(row.a).rest, b.find(row.b).rest) / element;
+      TensorWalk::Row part = row;
+      part.count = std::clamp<std::uint64_t>(together, 1, row.count);
+      block(part);
+      row.a += part.count;
+      row.b += part.count;
+      row.position += part.count;
+      row.count -= part.count;
+    }
+  });
+}
+
+}  // namespace ckp
