@@ -1,8 +1,9 @@
 // A run whose directory was away when the index was made, and is there again: its disk has been
 // mounted. The index brings it in when it is asked, and looks at no other run for that.
 #include "ckp/query.h"
+#include "engine/sample_states.h"
+#include "engine/store_fixture.h"
 #include "store/layout.h"
-#include "store_fixture.h"
 #include "support/hooked_file_system.h"
 
 namespace ckp {
