@@ -29,8 +29,8 @@ class Surveyor {
       found_.unreadable.push_back({file.facts.file.path.string(), file.what_is_wrong()});
     }
     for (const std::string& run : found_.snapshot.unreachable_runs) {
-      found_.unreadable.emplace_back(core_.layout().run(run).string(),
-                                     leads_nowhere(core_.layout(), run).what());
+      found_.unreadable.push_back(
+          {core_.layout().run(run).string(), leads_nowhere(core_.layout(), run).what()});
     }
     put_back_strays();
     read_repeated();

@@ -278,9 +278,9 @@ class CompareChunksTest : public CompareTest {
 TEST_F(CompareChunksTest, EqualChunksAreNeverRead) {
   file_of(a_, "a");
   file_of(b_, "b");
-  for (const std::size_t piece : {0, 1, 2}) damage("a", "frozen", piece);
-  for (const std::size_t piece : {0, 2}) damage("b", "part", piece);
-  for (const std::size_t piece : {0, 2}) damage("a", "part", piece);
+  for (const std::size_t piece : {0u, 1u, 2u}) damage("a", "frozen", piece);
+  for (const std::size_t piece : {0u, 2u}) damage("b", "part", piece);
+  for (const std::size_t piece : {0u, 2u}) damage("a", "part", piece);
   const Checkpoint a = open_file(directory_ / "files/a.ckp");
   const Checkpoint b = open_file(directory_ / "files/b.ckp");
   const auto changes = compare(a, b);

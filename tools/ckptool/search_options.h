@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ckp/error.h"
 #include "ckp/search.h"
 #include "ckp/store.h"
 #include "json.h"
