@@ -11,15 +11,32 @@
 namespace ckp {
 namespace {
 
+namespace stdfs = std::filesystem;
+
 constexpr std::size_t buffer_size = 4u << 20;
 
-// A hidden sibling, so that the rename stays within one file system. File names end at 255 bytes.
-std::filesystem::path temporary_sibling(const std::filesystem::path& path) {
-  const std::string name = path.filename().string().substr(0, 200);
-  return path.parent_path() / ("." + name + "." + random_uuid().short_hex() + ".tmp");
+constexpr std::string_view temporary_suffix = ".tmp";
+constexpr std::uint64_t owner_byte = 0;  // of a temporary file: its writer's lock
+
+stdfs::path folder_of(const stdfs::path& path) {
+  const stdfs::path parent = path.parent_path();
+  return parent.empty() ? "." : parent;
 }
 
-void remove_quietly(FileSystem& fs, const std::filesystem::path& path) noexcept {
+// Temporary files are hidden siblings, so that the rename stays within one file system. File names
+// end at 255 bytes.
+std::string temporary_prefix(const stdfs::path& path) {
+  return "." + path.filename().string().substr(0, 200) + ".";
+}
+
+bool is_temporary_of(const stdfs::path& path, std::string_view name) {
+  const std::string prefix = temporary_prefix(path);
+  const std::size_t around = prefix.size() + temporary_suffix.size();
+  if (name.size() != around + Uuid{}.short_hex().size()) return false;
+  return name.starts_with(prefix) && name.ends_with(temporary_suffix);
+}
+
+void remove_quietly(FileSystem& fs, const stdfs::path& path) noexcept {
   try {
     fs.remove(path);
   } catch (...) {
@@ -27,17 +44,57 @@ void remove_quietly(FileSystem& fs, const std::filesystem::path& path) noexcept 
   }
 }
 
-void write_and_sync(FileSystem& fs, const std::filesystem::path& path,
-                    const std::function<void(FileAppender&)>& write) {
-  const std::unique_ptr<File> file = fs.open(path, OpenMode::create_new);
+void remove_without_owner(FileSystem& fs, const stdfs::path& path) noexcept {
+  try {
+    const std::unique_ptr<File> file = fs.open(path, OpenMode::read_write);
+    if (file->lock(owner_byte, LockKind::exclusive, false)) fs.remove(path);
+  } catch (...) {
+    // Somebody else's, perhaps; no reason not to write.
+  }
+}
+
+// What killed writers of the same file have left.
+void remove_leftovers(FileSystem& fs, const stdfs::path& path) {
+  std::vector<std::string> names;
+  try {
+    names = fs.list(folder_of(path));
+  } catch (const Error&) {
+    return;  // a folder may be writable and not readable
+  }
+  for (const std::string& name : names) {
+    if (is_temporary_of(path, name)) remove_without_owner(fs, path.parent_path() / name);
+  }
+}
+
+// Locked by this process, so that no other writer takes it for a leftover.
+std::unique_ptr<File> create_temporary(FileSystem& fs, const stdfs::path& path) {
+  for (;;) {
+    const std::string unique = random_uuid().short_hex();
+    const std::string name = temporary_prefix(path) + unique + std::string(temporary_suffix);
+    const stdfs::path temporary = path.parent_path() / name;
+    std::unique_ptr<File> file = fs.open(temporary, OpenMode::create_new);
+    try {
+      file->lock(owner_byte, LockKind::exclusive, true);
+      if (fs.status(temporary)) return file;  // else it was taken before it was locked
+    } catch (...) {
+      remove_quietly(fs, temporary);
+      throw;
+    }
+  }
+}
+
+void write_and_rename(FileSystem& fs, const stdfs::path& path, bool replace,
+                      const std::function<void(FileAppender&)>& write) {
+  const std::unique_ptr<File> file = create_temporary(fs, path);
+  const stdfs::path temporary = file->path();
   try {
     FileAppender appender(*file);
     write(appender);
     appender.flush();
     file->sync();
-    file->close();
+    fs.rename(temporary, path, replace);  // still open, and so locked
   } catch (...) {
-    remove_quietly(fs, path);
+    remove_quietly(fs, temporary);
     throw;
   }
 }
@@ -90,17 +147,10 @@ void write_durably(FileSystem& fs, const std::filesystem::path& path, bool repla
   if (!replace && fs.status(path)) {
     throw Error(ErrorCode::already_exists, "cannot write " + path.string() + ": it exists already");
   }
-  const std::filesystem::path temporary = temporary_sibling(path);
-  write_and_sync(fs, temporary, write);
+  remove_leftovers(fs, path);
+  write_and_rename(fs, path, replace, write);
   try {
-    fs.rename(temporary, path, replace);
-  } catch (...) {
-    remove_quietly(fs, temporary);
-    throw;
-  }
-  const std::filesystem::path parent = path.parent_path();
-  try {
-    fs.sync_directory(parent.empty() ? "." : parent);
+    fs.sync_directory(folder_of(path));
   } catch (...) {
     if (!replace) remove_quietly(fs, path);
     throw;

@@ -1,5 +1,5 @@
-// The durable-write recipe for whole files: temporary sibling, write, fsync, close, rename, fsync
-// of the directory. The only copy of it; packs of a store are committed by store/commit.h, which
+// The durable-write recipe for whole files: temporary sibling, write, fsync, rename, fsync of the
+// directory. The only copy of it; packs of a store are committed by store/commit.h, which
 // has more steps.
 #pragma once
 
@@ -39,7 +39,8 @@ class FileAppender {
 // and durably. With `replace` false an existing file is Error(already_exists). When anything
 // throws, the temporary file is removed and `path` is as it was; except that when `replace` is true
 // and the very last step, the fsync of the directory, fails, `path` holds the complete new file,
-// and after a power cut it or the complete old one.
+// and after a power cut it or the complete old one. A killed process leaves its temporary file,
+// `.NAME.<8 hex digits>.tmp`, locked no more: the next call for the same path removes it.
 void write_durably(FileSystem& fs, const std::filesystem::path& path, bool replace,
                    const std::function<void(FileAppender&)>& write);
 

@@ -1,6 +1,8 @@
 #include "io/durable_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -29,6 +31,9 @@ std::string slurp(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// A folder that cannot be listed is no reason not to write into it.
+bool needed(const std::string& operation) { return !operation.starts_with("list"); }
+
 class DurableFileTest : public testing::Test {
  protected:
   void write(bool replace, const std::string& text = "new") {
@@ -46,14 +51,16 @@ TEST_F(DurableFileTest, FollowsTheRecipe) {
   write(true);
   EXPECT_EQ(slurp(dir_ / "file"), "new");
   const std::vector<std::string> log = fs_.log();
-  ASSERT_EQ(log.size(), 6u);
-  const std::string temporary = log[0].substr(std::string("create_new ").size());
-  EXPECT_EQ(log[0], "create_new " + temporary);
-  EXPECT_EQ(log[1], "write " + temporary + " 0 3");
-  EXPECT_EQ(log[2], "sync " + temporary);
-  EXPECT_EQ(log[3], "close " + temporary);
-  EXPECT_EQ(log[4], "rename " + temporary + " -> file");
-  EXPECT_EQ(log[5], "sync_directory .");
+  ASSERT_EQ(log.size(), 8u);
+  const std::string temporary = log[1].substr(std::string("create_new ").size());
+  EXPECT_EQ(log[0], "list .");
+  EXPECT_EQ(log[1], "create_new " + temporary);
+  EXPECT_EQ(log[2], "lock " + temporary + " 0");
+  EXPECT_EQ(log[3], "status " + temporary);
+  EXPECT_EQ(log[4], "write " + temporary + " 0 3");
+  EXPECT_EQ(log[5], "sync " + temporary);
+  EXPECT_EQ(log[6], "rename " + temporary + " -> file");
+  EXPECT_EQ(log[7], "sync_directory .");
   EXPECT_EQ(names(), std::vector<std::string>{"file"});
 }
 
@@ -113,7 +120,7 @@ TEST_F(DurableFileTest, EveryFailurePointOfAReplacement) {
   std::uint64_t k = 1;
   for (; !done; ++k) {
     put_old();
-    fs_.plan({.at = k, .code = ErrorCode::out_of_space, .torn_write = true});
+    fs_.plan({.at = k, .code = ErrorCode::out_of_space, .torn_write = true, .only = needed});
     fs_.clear_log();
     try {
       write(true);
@@ -126,14 +133,14 @@ TEST_F(DurableFileTest, EveryFailurePointOfAReplacement) {
       EXPECT_EQ(slurp(dir_ / "file"), renamed ? "new" : "old") << "k=" << k;
     }
   }
-  EXPECT_EQ(k, 8u);  // six operations failed, the seventh time all went well
+  EXPECT_EQ(k, 9u);  // seven operations failed, the eighth time all went well
   EXPECT_EQ(slurp(dir_ / "file"), "new");
 }
 
 TEST_F(DurableFileTest, EveryFailurePointOfANewFile) {
   bool done = false;
   for (std::uint64_t k = 1; !done; ++k) {
-    fs_.plan({.at = k, .code = ErrorCode::read_only});
+    fs_.plan({.at = k, .code = ErrorCode::read_only, .only = needed});
     try {
       write(false);
       done = true;
@@ -145,14 +152,51 @@ TEST_F(DurableFileTest, EveryFailurePointOfANewFile) {
   EXPECT_EQ(slurp(dir_ / "file"), "new");
 }
 
+TEST_F(DurableFileTest, AFolderThatCannotBeListed) {
+  fs_.plan({.at = 1, .code = ErrorCode::read_only});
+  write(true);
+  EXPECT_EQ(fs_.first_failure(), "list .");
+  EXPECT_EQ(slurp(dir_ / "file"), "new");
+}
+
 TEST_F(DurableFileTest, ADiskThatNeverRecovers) {
   put_old();
-  // Six, because the fsync of the directory comes after the rename.
-  for (std::uint64_t k = 1; k < 6; ++k) {
-    fs_.plan({.at = k, .code = ErrorCode::io, .forever = true});
+  // Seven, because the fsync of the directory comes after the rename.
+  for (std::uint64_t k = 1; k < 7; ++k) {
+    fs_.plan({.at = k, .code = ErrorCode::io, .forever = true, .only = needed});
     expect_error(ErrorCode::io, "injected fault " + std::to_string(k), [&] { write(true); });
     EXPECT_EQ(slurp(dir_ / "file"), "old") << "k=" << k;
+    for (const std::string& name : names()) {
+      if (name != "file") std::filesystem::remove(dir_ / name);  // it could not be removed
+    }
   }
+}
+
+TEST_F(DurableFileTest, TheNextWriterRemovesWhatAKilledOneHasLeft) {
+  const auto child = [&] {
+    write_durably(*posix_file_system(), dir_ / "file", true, [](FileAppender&) { ::_exit(7); });
+  };
+  const int pid = ::fork();
+  if (pid == 0) child();
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_EQ(WEXITSTATUS(status), 7);
+  ASSERT_EQ(names().size(), 1u);  // the temporary file
+  std::ofstream(dir_ / ".file.0123abcd.tmp.mine") << "not a temporary file";
+  std::ofstream(dir_ / ".other.0123abcd.tmp") << "another file's";
+  write(true);
+  EXPECT_EQ(names(),
+            (std::vector<std::string>{".file.0123abcd.tmp.mine", ".other.0123abcd.tmp", "file"}));
+}
+
+TEST_F(DurableFileTest, AWriterDoesNotDisturbAnother) {
+  write_durably(*posix_file_system(), dir_ / "file", true, [&](FileAppender& first) {
+    first.append(as_bytes("first"));
+    write(true, "second");
+    EXPECT_EQ(slurp(dir_ / "file"), "second");
+  });
+  EXPECT_EQ(slurp(dir_ / "file"), "first");
+  EXPECT_EQ(names(), std::vector<std::string>{"file"});
 }
 
 TEST_F(DurableFileTest, NamesOfFullLengthAndNoFolder) {

@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <random>
 
 #include "ckp/convert.h"
+#include "ckp/file_system.h"
 #include "ckp/load.h"
 #include "ckp/save.h"
 #include "kill/acknowledged.h"
@@ -35,6 +37,11 @@ class FileKillTest : public testing::Test {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
+  std::size_t temporary_files() {
+    const auto names = posix_file_system()->list(place_.path());
+    return static_cast<std::size_t>(std::ranges::count_if(
+        names, [](const std::string& name) { return name.ends_with(".tmp"); }));
+  }
   const test::TemporaryDirectory place_{test::memory_directory()};
   std::mt19937_64 random_;
 };
@@ -57,6 +64,8 @@ TEST_F(FileKillTest, SaveFile) {
     // Without an acknowledgement the file may be an earlier process's.
     ASSERT_TRUE(last == 0 || epoch == last || epoch == last + 1) << epoch << " after " << last;
   }
+  save_file(path, test::trained_state("file", 0).dict(), {.epoch = 0});
+  EXPECT_EQ(temporary_files(), 0u) << "a save removes what killed ones have left";
   test::figure("P3 kills", std::to_string(kills) + " kills of save_file, 0 lost");
 }
 
@@ -85,6 +94,8 @@ TEST_F(FileKillTest, ConvertOverAnExistingFile) {
     ASSERT_TRUE(is_new || (killed && now == results[(round + 1) % 2])) << "a mix";
     if (!is_new) --round;  // the same once more
   }
+  write_safetensors(open_file(sources.back()), out);
+  EXPECT_EQ(temporary_files(), 0u) << "a conversion removes what killed ones have left";
   test::figure("P3 kills", std::to_string(kills) + " kills of ckptool convert, 0 mixed, " +
                                std::to_string(replaced) + " replaced");
 }
