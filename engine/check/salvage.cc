@@ -36,10 +36,11 @@ class Salvager {
   }
 
   bool is_whole(std::uint32_t storage) const {
-    const auto& pieces = from_.storages[storage].pieces;
-    return std::none_of(pieces.begin(), pieces.end(), [&](const format::StoragePiece& piece) {
-      return lost_.contains(full(piece.reference).address);
-    });
+    const auto is_lost = [&](const auto& user) {  // a piece or a patch
+      return lost_.contains(full(user.reference).address);
+    };
+    return std::ranges::none_of(from_.storages[storage].pieces, is_lost) &&
+           std::ranges::none_of(from_.patches_of(storage), is_lost);
   }
 
   std::uint32_t storage(std::uint32_t number) {
@@ -50,6 +51,11 @@ class Salvager {
     format::StorageEntry entry = from_.storages[number];
     for (format::StoragePiece& piece : entry.pieces) piece.reference = reference(piece.reference);
     storages.push_back(std::move(entry));
+    for (format::Patch patch : from_.patches_of(number)) {
+      patch.storage = at->second;
+      patch.reference = reference(patch.reference);
+      result_.manifest.patches.push_back(patch);
+    }
     return at->second;
   }
 

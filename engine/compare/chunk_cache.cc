@@ -2,33 +2,57 @@
 
 #include <algorithm>
 
+#include "ckp/format/patch.h"
+
 namespace ckp {
 namespace {
 
-// Enough for views whose rows cross several chunks of the usual size.
-constexpr std::size_t capacity = std::size_t{16} << 20;
-constexpr std::size_t most_entries = 64;
+// Enough for views whose rows cross several chunks of the usual size, and for the patches of one
+// region (save/patched_region.h).
+constexpr std::size_t capacity = std::size_t{64} << 20;
+constexpr std::size_t most_entries = 256;
 
 }  // namespace
 
-std::span<const std::byte> ChunkCache::get(std::uint32_t reference) {
-  const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& each) { return each.reference == reference; });
-  if (found != entries_.end()) {
-    entries_.splice(entries_.begin(), entries_, found);
-    return entries_.front().bytes;
-  }
-  const format::ChunkReference& wanted = parts_.manifest.references[reference];
+const ChunkCache::Entry* ChunkCache::find(const Key& key) {
+  const auto found = std::ranges::find(entries_, key, &Entry::key);
+  if (found == entries_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found);
+  return &entries_.front();
+}
+
+std::span<const std::byte> ChunkCache::add(Entry entry) {
   while (!entries_.empty() &&
-         (size_ + wanted.raw_size > capacity || entries_.size() == most_entries)) {
+         (size_ + entry.bytes.size() > capacity || entries_.size() == most_entries)) {
     size_ -= entries_.back().bytes.size();
     entries_.pop_back();
   }
-  Entry entry{reference, std::vector<std::byte>(wanted.raw_size)};
-  read_reference(parts_.packs, parts_.record.id, wanted, entry.bytes);
   size_ += entry.bytes.size();
   entries_.push_front(std::move(entry));
   return entries_.front().bytes;
+}
+
+std::span<const std::byte> ChunkCache::get(std::uint32_t reference) {
+  const Key key{false, reference, 0};
+  if (const Entry* const known = find(key)) return known->bytes;
+  const format::ChunkReference& wanted = parts_.manifest.references[reference];
+  Entry entry{key, std::vector<std::byte>(wanted.raw_size)};
+  read_reference(parts_.packs, parts_.record.id, wanted, entry.bytes);
+  return add(std::move(entry));
+}
+
+std::span<const std::byte> ChunkCache::get_patched(std::uint32_t storage, std::size_t piece,
+                                                   std::uint64_t begin) {
+  const Key key{true, storage, piece};
+  if (const Entry* const known = find(key)) return known->bytes;
+  const format::StoragePiece& stored = parts_.manifest.storages[storage].pieces[piece];
+  const auto chunk = get(stored.reference).subspan(stored.offset, stored.length);
+  Entry entry{key, std::vector<std::byte>(chunk.begin(), chunk.end())};
+  for (const format::Patch& patch : parts_.manifest.patches_of(storage)) {
+    if (!format::overlaps(patch, begin, stored.length)) continue;
+    format::apply_patch(patch, get(patch.reference), begin, entry.bytes);
+  }
+  return add(std::move(entry));
 }
 
 }  // namespace ckp

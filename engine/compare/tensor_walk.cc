@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ckp/format/patch.h"
+
 namespace ckp {
 
 TensorBytes::TensorBytes(const format::Manifest& manifest, const format::TensorEntry& tensor,
@@ -22,7 +24,19 @@ TensorBytes::Place TensorBytes::find_byte(std::uint64_t at) {
         static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), at) - ends_.begin());
   }
   const format::StoragePiece& piece = pieces[last_];
-  return {piece.reference, piece.offset + (at - begins(last_)), ends_[last_] - at};
+  const auto patches = manifest_.patches_of(tensor_.storage);
+  const bool patched = std::ranges::any_of(patches, [&](const format::Patch& patch) {
+    return format::overlaps(patch, begins(last_), piece.length);
+  });
+  return {piece.reference, piece.offset + (at - begins(last_)), ends_[last_] - at, patched};
+}
+
+// Of the piece that was found last.
+const std::byte* TensorBytes::bytes_at(const Place& place) {
+  if (!place.patched) return chunks_.get(place.reference).data() + place.offset;
+  const format::StoragePiece& piece = manifest_.storages[tensor_.storage].pieces[last_];
+  const std::uint64_t begin = ends_[last_] - piece.length;
+  return chunks_.get_patched(tensor_.storage, last_, begin).data() + (place.offset - piece.offset);
 }
 
 TensorBytes::Place TensorBytes::find(std::uint64_t element) {
@@ -31,15 +45,13 @@ TensorBytes::Place TensorBytes::find(std::uint64_t element) {
 
 const std::byte* TensorBytes::read(std::uint64_t element, std::uint64_t count) {
   const Place place = find(element);
-  if (place.rest >= count * element_size_) {
-    return chunks_.get(place.reference).data() + place.offset;
-  }
+  if (place.rest >= count * element_size_) return bytes_at(place);
   const std::uint64_t begin =
       (static_cast<std::uint64_t>(tensor_.storage_offset) + element) * element_size_;
   for (std::uint64_t done = 0; done < element_size_;) {
     const Place part = find_byte(begin + done);
     const std::uint64_t size = std::min(part.rest, element_size_ - done);
-    std::memcpy(cut_.data() + done, chunks_.get(part.reference).data() + part.offset, size);
+    std::memcpy(cut_.data() + done, bytes_at(part), size);
     done += size;
   }
   return cut_.data();

@@ -23,6 +23,7 @@ class TensorBytes {
     std::uint32_t reference = 0;
     std::uint64_t offset = 0;  // in the chunk
     std::uint64_t rest = 0;
+    bool patched = false;  // what the chunk holds is not all
   };
   // `element` counts from the tensor's first one.
   Place find(std::uint64_t element);
@@ -36,6 +37,7 @@ class TensorBytes {
 
  private:
   Place find_byte(std::uint64_t at);
+  const std::byte* bytes_at(const Place& place);
 
   const format::Manifest& manifest_;
   const format::TensorEntry& tensor_;

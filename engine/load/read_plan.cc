@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
+#include "ckp/format/patch.h"
 #include "save/buffer_pool.h"
 #include "save/parallel.h"
 #include "save/strided_view.h"
@@ -12,18 +14,19 @@ namespace ckp {
 void ReadPlan::add_tensor(const format::TensorEntry& tensor,
                           std::span<const std::int64_t> to_strides, std::byte* data) {
   const std::size_t element = size_of(tensor.dtype);
-  add(tensor.storage, static_cast<std::uint64_t>(tensor.storage_offset) * element,
-      {StridedCopy(element, tensor.shape, tensor.strides, to_strides), data});
+  add(tensor.storage, {StridedCopy(element, tensor.shape, tensor.strides, to_strides), data,
+                       static_cast<std::uint64_t>(tensor.storage_offset) * element});
 }
 
 void ReadPlan::add_storage(std::uint32_t storage, std::byte* data) {
   const auto size = static_cast<std::int64_t>(manifest_.storages[storage].size);
   const std::int64_t one = 1;
-  add(storage, 0, {StridedCopy(1, {&size, 1}, {&one, 1}, {&one, 1}), data});
+  add(storage, {StridedCopy(1, {&size, 1}, {&one, 1}, {&one, 1}), data, 0});
 }
 
-void ReadPlan::add(std::uint32_t storage, std::uint64_t begin, Destination destination) {
+void ReadPlan::add(std::uint32_t storage, Destination destination) {
   if (destination.copy.size() == 0) return;
+  const std::uint64_t begin = destination.begin;
   const std::uint64_t end = begin + destination.copy.size();
   const auto& ends = piece_ends(storage);
   const auto& pieces = manifest_.storages[storage].pieces;
@@ -37,6 +40,7 @@ void ReadPlan::add(std::uint32_t storage, std::uint64_t begin, Destination desti
         {pieces[i].reference, pieces[i].offset + static_cast<std::uint32_t>(from - piece_begin),
          static_cast<std::uint32_t>(to - from), destinations_.size(), from - begin});
   }
+  destinations_in_[storage].push_back(destinations_.size());
   destinations_.push_back(std::move(destination));
 }
 
@@ -52,6 +56,11 @@ const std::vector<std::uint64_t>& ReadPlan::piece_ends(std::uint32_t storage) {
 }
 
 void ReadPlan::run(const ReadChunk& read, unsigned threads) {
+  run_transfers(read, threads);
+  apply_patches(read, threads);
+}
+
+void ReadPlan::run_transfers(const ReadChunk& read, unsigned threads) {
   // In the order of the file, which is kind to disks.
   const auto key = [&](const Transfer& transfer) {
     return std::tuple(manifest_.references[transfer.reference].address, transfer.reference,
@@ -82,6 +91,59 @@ void ReadPlan::run(const ReadChunk& read, unsigned threads) {
   });
 }
 
+bool ReadPlan::is_wanted(const format::Patch& patch) const {
+  const auto in_storage = destinations_in_.find(patch.storage);
+  if (in_storage == destinations_in_.end()) return false;
+  return std::ranges::any_of(in_storage->second, [&](std::size_t i) {
+    const Destination& to = destinations_[i];
+    return format::overlaps(patch, to.begin, to.copy.size());
+  });
+}
+
+void ReadPlan::apply_patches(const ReadChunk& read, unsigned threads) {
+  std::vector<const format::Patch*> wanted;
+  for (const format::Patch& patch : manifest_.patches) {
+    if (is_wanted(patch)) wanted.push_back(&patch);
+  }
+  std::ranges::stable_sort(wanted, {}, [](const format::Patch* patch) {
+    return std::pair(patch->storage, patch->begin);
+  });
+  std::vector<PatchGroup> groups;
+  std::uint64_t end = 0;  // of the last group
+  for (const format::Patch* patch : wanted) {
+    const bool apart =
+        groups.empty() || groups.back().front()->storage != patch->storage || patch->begin >= end;
+    if (apart) groups.emplace_back();
+    end = std::max(apart ? 0 : end, patch->begin + patch->length);
+    groups.back().push_back(patch);
+  }
+  BufferPool buffers;
+  parallel_for(groups.size(), thread_count(threads), [&](std::size_t i) {
+    std::ranges::sort(groups[i]);  // as they stand in the manifest
+    const auto raw = buffers.take();
+    for (const format::Patch* patch : groups[i]) {
+      const format::ChunkReference& reference = manifest_.references[patch->reference];
+      raw->resize(reference.raw_size);
+      read(reference, *raw);
+      apply(*patch, *raw);
+    }
+  });
+}
+
+void ReadPlan::apply(const format::Patch& patch, std::span<const std::byte> raw) const {
+  const format::PatchRows rows = format::decode_patch(raw, patch.length);
+  for (const std::size_t i : destinations_in_.at(patch.storage)) {
+    const Destination& to = destinations_[i];
+    format::each_row(rows, [&](std::uint64_t at, std::span<const std::byte> bytes) {
+      const std::uint64_t row = patch.begin + at;
+      const std::uint64_t first = std::max(row, to.begin);
+      const std::uint64_t last = std::min(row + bytes.size(), to.begin + to.copy.size());
+      if (first >= last) return;
+      to.copy.copy(first - to.begin, bytes.subspan(first - row, last - first), to.data);
+    });
+  }
+}
+
 // A place that takes the whole chunk as it is: decoding goes straight there.
 const ReadPlan::Transfer* ReadPlan::find_direct(std::span<const Transfer> transfers) const {
   for (const Transfer& transfer : transfers) {
@@ -108,16 +170,20 @@ std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
     const std::uint64_t element = size_of(tensor.dtype);
     const auto elements = static_cast<std::uint64_t>(span_elements(tensor.shape, tensor.strides));
     const std::uint64_t begin = static_cast<std::uint64_t>(tensor.storage_offset) * element;
+    const auto is_hit = [&](std::uint32_t reference, std::uint64_t at, std::uint64_t length) {
+      return at < begin + elements * element && at + length > begin &&
+             manifest.references[reference].address == address;
+    };
     std::uint64_t at = 0;
+    bool hit = false;
     for (const format::StoragePiece& piece : manifest.storages[tensor.storage].pieces) {
-      const std::uint64_t end = at + piece.length;
-      if (at < begin + elements * element && end > begin &&
-          manifest.references[piece.reference].address == address) {
-        names.push_back(tensor.name);
-        break;
-      }
-      at = end;
+      hit = hit || is_hit(piece.reference, at, piece.length);
+      at += piece.length;
     }
+    for (const format::Patch& patch : manifest.patches_of(tensor.storage)) {
+      hit = hit || is_hit(patch.reference, patch.begin, patch.length);
+    }
+    if (hit) names.push_back(tensor.name);
   }
   return names;
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -14,7 +15,7 @@
 namespace ckp {
 
 // Collects what is wanted of a manifest's tensors and storages, then reads every chunk that is
-// needed once. The manifest outlives the plan.
+// needed once, and patches what has patches. The manifest outlives the plan.
 class ReadPlan {
  public:
   // Fills `out` with the verified raw bytes of a chunk, or throws; called on several threads.
@@ -34,6 +35,7 @@ class ReadPlan {
   struct Destination {
     StridedCopy copy;
     std::byte* data = nullptr;
+    std::uint64_t begin = 0;  // of its span, in its storage
   };
   // Bytes [offset, offset + length) of a chunk are bytes [begin, begin + length) of a
   // destination's span.
@@ -44,8 +46,14 @@ class ReadPlan {
     std::uint64_t destination = 0;
     std::uint64_t begin = 0;
   };
-  void add(std::uint32_t storage, std::uint64_t begin, Destination destination);
+  // Patches that overlap each other, in order.
+  using PatchGroup = std::vector<const format::Patch*>;
+  void add(std::uint32_t storage, Destination destination);
   const std::vector<std::uint64_t>& piece_ends(std::uint32_t storage);
+  void run_transfers(const ReadChunk& read, unsigned threads);
+  void apply_patches(const ReadChunk& read, unsigned threads);
+  bool is_wanted(const format::Patch& patch) const;
+  void apply(const format::Patch& patch, std::span<const std::byte> raw) const;
   const Transfer* find_direct(std::span<const Transfer> transfers) const;
   void distribute(std::span<const Transfer> transfers, const Transfer* done,
                   std::span<const std::byte> raw) const;
@@ -54,10 +62,11 @@ class ReadPlan {
   std::vector<Destination> destinations_;
   std::vector<Transfer> transfers_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> piece_ends_;  // by storage
+  std::map<std::uint32_t, std::vector<std::size_t>> destinations_in_;         // by storage
 };
 
-// Names of the tensors that have bytes in the chunk at `address` (nil pack: the manifest's own), in
-// order.
+// Names of the tensors that have bytes in the chunk at `address` (nil pack: the manifest's own), or
+// may have when it is a patch's, in order.
 std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
                                                const format::ChunkAddress& address);
 

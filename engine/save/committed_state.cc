@@ -72,6 +72,17 @@ Digest Fingerprinter::whole(std::span<const std::byte> chunk) const {
   return seeded_digest_of(chunk, seed_);
 }
 
+RowHashes Fingerprinter::rows(std::span<const std::byte> chunk) const {
+  RowHashes hashes;
+  hashes.reserve(chunk.size() / patch_row_size + 1);
+  while (!chunk.empty()) {
+    const auto row = chunk.first(std::min<std::size_t>(patch_row_size, chunk.size()));
+    hashes.push_back(seeded_digest_of(row, seed_).low);
+    chunk = chunk.subspan(row.size());
+  }
+  return hashes;
+}
+
 std::vector<Digest> chunk_places(const ChunkLayout& layout) {
   const std::vector<Digest> storages = describe_storages(layout);
   std::vector<Digest> places;

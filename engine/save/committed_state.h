@@ -11,6 +11,7 @@
 #include "ckp/digest.h"
 #include "ckp/load.h"
 #include "save/chunk_layout.h"
+#include "save/patched_region.h"
 
 namespace ckp {
 
@@ -25,6 +26,7 @@ struct Fingerprint {
 class Fingerprinter {
  public:
   Fingerprinter();  // draws the seed
+  RowHashes rows(std::span<const std::byte> chunk) const;
   Fingerprint operator()(std::span<const std::byte> chunk) const {
     return {head(chunk), whole(chunk)};
   }
@@ -43,6 +45,8 @@ struct CommittedChunk {
   Fingerprint fingerprint;
   format::ChunkReference reference;  // with its pack's uuid
   bool nonfinite = false;            // a tensor that asks for the check has a NaN or infinity in it
+  std::shared_ptr<const RowHashes> rows;   // null: not known
+  std::shared_ptr<RegionPatches> patched;  // null: the chunk alone holds the bytes
 };
 
 struct CommittedState {

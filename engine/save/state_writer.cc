@@ -1,5 +1,6 @@
-// Three passes over the chunks: hash those that have changed and look for NaN; find which are
-// stored already; encode and write the rest. Only the second needs to see all chunks at once.
+// Three passes over the chunks: hash those that have changed, look for NaN, and decide which rows
+// make patches; find which chunks are stored already; encode and write the rest. Only the second
+// needs to see all chunks at once. A new patch is one more chunk, numbered behind the layout's.
 #include "save/state_writer.h"
 
 #include <fmt/format.h>
@@ -8,15 +9,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <unordered_map>
 
 #include "ckp/error.h"
 #include "ckp/format/limits.h"
+#include "ckp/format/patch.h"
 #include "save/buffer_pool.h"
 #include "save/chunk_layout.h"
 #include "save/finite_check.h"
 #include "save/parallel.h"
+#include "save/region_plan.h"
 
 namespace ckp {
 namespace {
@@ -48,6 +52,7 @@ class StateWriter {
         threads_(thread_count(options.threads)),
         layout_(std::move(layout)),
         finite_(layout_),
+        regions_(layout_, compared_),
         digests_(layout_.chunks.size()),
         reference_of_(layout_.chunks.size()) {
     if (compared_.fingerprinter != nullptr) out_.chunks.resize(layout_.chunks.size());
@@ -56,6 +61,7 @@ class StateWriter {
   WrittenState run(Value::Map values) {
     const auto start = SteadyClock::now();
     hash();
+    plan_patches();
     out_.hash_ns = nanoseconds_since(start);
     find_repeats();
     if (finder_ != nullptr) find_stored();
@@ -68,13 +74,26 @@ class StateWriter {
  private:
   using Reference = format::ChunkReference;
 
+  bool is_patch(std::size_t chunk) const { return chunk >= layout_.chunks.size(); }
+  const RegionPlan::NewPatch& patch(std::size_t chunk) const {
+    return regions_.new_patches()[chunk - layout_.chunks.size()];
+  }
+  std::size_t scalar_size(std::size_t chunk) const {
+    if (is_patch(chunk)) chunk = regions_.regions()[patch(chunk).region].first_chunk;
+    return layout_.chunks[chunk].scalar_size;
+  }
+
   std::span<const std::byte> bytes_of(std::size_t chunk, std::vector<std::byte>& scratch) const {
+    if (is_patch(chunk)) {
+      regions_.encode(patch(chunk), scratch);
+      return scratch;
+    }
     return chunk_bytes(layout_, layout_.chunks[chunk], scratch);
   }
 
   // Null: it has changed.
   const CommittedChunk* unchanged(std::size_t chunk) const {
-    return compared_.unchanged.empty() ? nullptr : compared_.unchanged[chunk];
+    return compared_.unchanged.empty() || is_patch(chunk) ? nullptr : compared_.unchanged[chunk];
   }
 
   void hash() {
@@ -103,16 +122,39 @@ class StateWriter {
     if (!out_.chunks.empty()) {
       out_.chunks[chunk].fingerprint = (*compared_.fingerprinter)(bytes);
       out_.chunks[chunk].nonfinite = nonfinite;
+      if (regions_.wants_rows(chunk)) {
+        out_.chunks[chunk].rows =
+            std::make_shared<const RowHashes>(compared_.fingerprinter->rows(bytes));
+      }
     }
     return nonfinite;
+  }
+
+  void plan_patches() {
+    if (finder_ != nullptr) regions_.decide(out_.chunks, *finder_, threads_);
+    for (std::size_t i = 0; i < layout_.chunks.size(); ++i) {
+      raw_sizes_.push_back(layout_.chunks[i].raw_size);
+    }
+    const std::size_t all = layout_.chunks.size() + regions_.new_patches().size();
+    raw_sizes_.resize(all);
+    digests_.resize(all);
+    reference_of_.resize(all);
+    parallel_for(all, threads_, [&](std::size_t i) {
+      if (!is_patch(i) && !regions_.is_flattened(i)) return;
+      const auto scratch = buffers_.take();
+      const auto bytes = is_patch(i) ? bytes_of(i, *scratch) : read_unchanged(i, *scratch);
+      digests_[i] = digest_of(bytes);
+      raw_sizes_[i] = static_cast<std::uint32_t>(bytes.size());
+    });
   }
 
   // Gives every distinct chunk a reference; equal chunks of this state get the same one. The
   // content id only proposes, bytes decide; unchanged chunks are equal if they are stored once.
   void find_repeats() {
     const auto hash = [](const Digest& id) { return static_cast<std::size_t>(id.low ^ id.high); };
-    std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(layout_.chunks.size(), hash);
-    for (std::size_t i = 0; i < layout_.chunks.size(); ++i) {
+    std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(digests_.size(), hash);
+    for (std::size_t i = 0; i < digests_.size(); ++i) {
+      if (!is_patch(i) && regions_.patched_region(i) != nullptr) continue;
       const Digest id = content_id(digests_[i]);
       const auto [begin, end] = seen.equal_range(id);
       const auto same = std::find_if(
@@ -130,7 +172,8 @@ class StateWriter {
   }
 
   bool is_same(std::size_t a, std::size_t b) const {
-    if (layout_.chunks[a].raw_size != layout_.chunks[b].raw_size) return false;
+    if (raw_sizes_[a] != raw_sizes_[b]) return false;
+    if (is_flattened(a) || is_flattened(b)) return false;
     const CommittedChunk* const stored_a = unchanged(a);
     const CommittedChunk* const stored_b = unchanged(b);
     if (stored_a != nullptr && stored_b != nullptr) {
@@ -142,37 +185,64 @@ class StateWriter {
     return equal(bytes_of(a, *scratch_a), bytes_of(b, *scratch_b));
   }
 
+  bool is_flattened(std::size_t chunk) const {
+    return !is_patch(chunk) && regions_.is_flattened(chunk);
+  }
+
   void find_stored() {
     std::vector<std::size_t> asked;  // indices into first_chunks_
-    std::vector<std::size_t> kept;
+    std::vector<Reference> kept;
     for (std::size_t i = 0; i < first_chunks_.size(); ++i) {
       const CommittedChunk* const same = unchanged(first_chunks_[i]);
       if (same == nullptr) {
         asked.push_back(i);
-      } else if (finder_->is_live(same->reference)) {
+      } else if (!is_flattened(first_chunks_[i]) && finder_->is_live(same->reference)) {
         references_[i] = same->reference;
-        kept.push_back(first_chunks_[i]);
+        kept.push_back(same->reference);
+      }
+    }
+    for (const Region& region : regions_.regions()) {
+      if (regions_.patched_region(region.first_chunk) == nullptr) continue;
+      for (std::size_t i = 0; i < region.chunk_count; ++i) {
+        kept.push_back(regions_.committed(region.first_chunk + i)->reference);
+      }
+      if (const auto before = regions_.patches_before(region)) {
+        kept.insert(kept.end(), before->patches.begin(), before->patches.end());
       }
     }
     read_some_back(kept);
     propose(asked);
   }
 
-  void read_some_back(const std::vector<std::size_t>& kept) {
+  void read_some_back(const std::vector<Reference>& kept) {
     const std::size_t stride = kept.size() / read_back_per_save + 1;
-    std::vector<std::size_t> chosen;
+    std::vector<Reference> chosen;
     for (std::size_t i = compared_.turn % stride; i < kept.size(); i += stride)
       chosen.push_back(kept[i]);
     parallel_for(chosen.size(), threads_, [&](std::size_t i) {
       const auto scratch = buffers_.take();
-      read_unchanged(chosen[i], *scratch);
+      read_shared(chosen[i], *scratch);
     });
   }
 
   std::span<const std::byte> read_unchanged(std::size_t chunk, std::vector<std::byte>& out) {
-    out.resize(layout_.chunks[chunk].raw_size);
+    const CommittedChunk& same = *unchanged(chunk);
+    read_shared(same.reference, out);
+    if (same.patched == nullptr) return out;
+    const auto raw = buffers_.take();
+    const std::uint64_t begin = layout_.parts_of(layout_.chunks[chunk]).front().storage_offset;
+    for (const Reference& reference : same.patched->patches) {
+      read_shared(reference, *raw);
+      const format::Patch patch{0, 0, same.patched->begin, same.patched->length};
+      format::apply_patch(patch, *raw, begin, out);
+    }
+    return out;
+  }
+
+  void read_shared(const Reference& reference, std::vector<std::byte>& out) {
+    out.resize(reference.raw_size);
     try {
-      finder_->read_unchanged(unchanged(chunk)->reference, out);
+      finder_->read_unchanged(reference, out);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt) throw;
       throw Error(ErrorCode::corrupt,
@@ -180,7 +250,6 @@ class StateWriter {
                               "next save stores everything anew",
                               error.what()));
     }
-    return out;
   }
 
   void propose(const std::vector<std::size_t>& asked) {
@@ -188,7 +257,7 @@ class StateWriter {
     std::vector<std::uint32_t> sizes;
     for (const std::size_t i : asked) {
       digests.push_back(digests_[first_chunks_[i]]);
-      sizes.push_back(layout_.chunks[first_chunks_[i]].raw_size);
+      sizes.push_back(raw_sizes_[first_chunks_[i]]);
     }
     const auto candidates = finder_->find(digests, sizes);
     if (candidates.size() != digests.size()) {
@@ -206,7 +275,7 @@ class StateWriter {
   }
 
   bool holds_chunk(const Reference& candidate, std::size_t chunk) const {
-    if (candidate.raw_size != layout_.chunks[chunk].raw_size) return false;
+    if (candidate.raw_size != raw_sizes_[chunk]) return false;
     const auto stored = buffers_.take();
     stored->resize(candidate.raw_size);
     if (!finder_->read(candidate, *stored)) return false;
@@ -238,8 +307,7 @@ class StateWriter {
       slot.scratch = buffers_.take();
       slot.raw = unchanged(chunk) != nullptr ? read_unchanged(chunk, *slot.scratch)
                                              : bytes_of(chunk, *slot.scratch);
-      slot.codec = format::encode(slot.raw, layout_.chunks[chunk].scalar_size, options_.compression,
-                                  slot.encoded);
+      slot.codec = format::encode(slot.raw, scalar_size(chunk), options_.compression, slot.encoded);
     };
     const auto consume = [&](std::size_t i) {
       Slot& slot = slots[i % window];
@@ -253,25 +321,27 @@ class StateWriter {
   void add_chunk(std::size_t reference, format::Codec codec, std::span<const std::byte> stored) {
     const auto start = SteadyClock::now();
     const std::size_t chunk = first_chunks_[reference];
-    const std::uint32_t raw_size = layout_.chunks[chunk].raw_size;
+    const std::uint32_t raw_size = raw_sizes_[chunk];
     const std::uint32_t number = writer_.add_chunk(digests_[chunk], raw_size, codec, stored);
     references_[reference] = Reference{{Uuid{}, number}, digests_[chunk], raw_size};
-    ++out_.chunks_written;
+    ++(is_patch(chunk) ? out_.patches_written : out_.chunks_written);
     out_.write_ns += nanoseconds_since(start);
   }
 
   void count_shared(std::size_t chunk) {
     ++out_.chunks_shared;
-    out_.bytes_shared += layout_.chunks[chunk].raw_size;
+    out_.bytes_shared += raw_sizes_[chunk];
   }
 
   void describe(Value::Map values) {
     out_.manifest.values = std::move(values);
-    for (std::size_t i = 0; i < out_.chunks.size(); ++i) {
-      out_.chunks[i].reference = *references_[reference_of_[i]];
-    }
     out_.manifest.references.reserve(references_.size());
     for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
+    describe_patched();
+    for (std::size_t i = 0; i < out_.chunks.size(); ++i) {
+      out_.chunks[i].reference = out_.manifest.references[reference_of_[i]];
+      if (regions_.patched_region(i) == nullptr) out_.chunks[i].patched = nullptr;
+    }
     out_.manifest.storages = std::move(layout_.storages);
     for (format::StorageEntry& storage : out_.manifest.storages) {
       for (format::StoragePiece& piece : storage.pieces) {
@@ -281,6 +351,48 @@ class StateWriter {
     out_.manifest.tensors = std::move(layout_.tensors);
   }
 
+  void describe_patched() {
+    if (std::ranges::none_of(regions_.regions(), [&](const Region& region) {
+          return regions_.patched_region(region.first_chunk) != nullptr;
+        })) {
+      return;
+    }
+    auto& references = out_.manifest.references;
+    std::map<format::ChunkAddress, std::uint32_t> known;
+    for (std::uint32_t i = 0; i < references.size(); ++i) known.emplace(references[i].address, i);
+    const auto number_of = [&](const Reference& reference) {
+      const auto [at, is_new] =
+          known.emplace(reference.address, static_cast<std::uint32_t>(references.size()));
+      if (is_new) references.push_back(reference);
+      return at->second;
+    };
+    std::map<std::size_t, Reference> added;  // by region
+    for (std::size_t i = 0; i < regions_.new_patches().size(); ++i) {
+      const RegionPlan::NewPatch& patch = regions_.new_patches()[i];
+      added.emplace(patch.region, references[reference_of_[layout_.chunks.size() + i]]);
+      out_.bytes_shared -= patch.row_bytes;
+    }
+    for (std::size_t r = 0; r < regions_.regions().size(); ++r) {
+      const Region& region = regions_.regions()[r];
+      if (regions_.patched_region(region.first_chunk) == nullptr) continue;
+      auto patches = regions_.patches_before(region);
+      if (const auto patch = added.find(r); patch != added.end()) {
+        patches = std::make_shared<RegionPatches>(with_patch(region, patches.get(), patch->second));
+      }
+      for (std::size_t i = 0; i < region.chunk_count; ++i) {
+        const std::size_t chunk = region.first_chunk + i;
+        reference_of_[chunk] = number_of(regions_.committed(chunk)->reference);
+        out_.chunks[chunk].patched = patches;
+        count_shared(chunk);
+      }
+      for (const Reference& patch : patches->patches) {
+        out_.manifest.patches.push_back(
+            {region.storage, number_of(patch), region.begin, region.length});
+      }
+    }
+    std::ranges::stable_sort(out_.manifest.patches, {}, &format::Patch::storage);
+  }
+
   const ComparedState& compared_;
   format::PackWriter& writer_;
   ChunkFinder* const finder_;
@@ -288,9 +400,11 @@ class StateWriter {
   const unsigned threads_;
   ChunkLayout layout_;
   FiniteCheck finite_;
+  RegionPlan regions_;
   mutable BufferPool buffers_;
-  std::vector<Digest> digests_;                       // by chunk of the layout
-  std::vector<std::uint32_t> reference_of_;           // by chunk of the layout
+  std::vector<Digest> digests_;                       // by chunk
+  std::vector<std::uint32_t> raw_sizes_;              // by chunk
+  std::vector<std::uint32_t> reference_of_;           // by chunk
   std::vector<std::size_t> first_chunks_;             // by reference: the first chunk that has it
   std::vector<std::optional<Reference>> references_;  // empty: not stored yet
   WrittenState out_;

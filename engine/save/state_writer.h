@@ -29,25 +29,29 @@ class ChunkFinder {
   virtual bool read(const format::ChunkReference& reference, std::span<std::byte> out) = 0;
   // Whether a chunk that has not changed since it was committed may be referenced where it is.
   virtual bool is_live(const format::ChunkReference& unchanged) = 0;
-  // The raw bytes of such a chunk, live or not, verified; throws Error. On several threads at once.
+  // The raw bytes of such a chunk or patch, live or not, verified; throws Error. On several threads
+  // at once, both.
   virtual void read_unchanged(const format::ChunkReference& unchanged,
                               std::span<std::byte> out) = 0;
 };
 
 // What a state was found to have in common with the last committed one.
 struct ComparedState {
-  UnchangedChunks unchanged;                     // empty: nothing
-  const Fingerprinter* fingerprinter = nullptr;  // null: WrittenState::chunks is not wanted
-  std::uint64_t turn = 0;                        // grows from save to save; see write_layout
+  UnchangedChunks unchanged;                          // empty: nothing
+  const CommittedState::Chunks* committed = nullptr;  // null: nothing to compare with
+  std::span<const Digest> places;                     // by chunk, of `committed`
+  const Fingerprinter* fingerprinter = nullptr;       // null: WrittenState::chunks is not wanted
+  std::uint64_t turn = 0;                             // grows from save to save; see write_layout
 };
 
 struct WrittenState {
   // references, storages, tensors and values; `checkpoint` is left empty.
   format::Manifest manifest;
-  // By chunk of the layout; what stands in this pack has a nil pack in its reference.
+  // By chunk of the layout; what stands in this pack has a nil pack in its reference, also in those
+  // of the patches.
   std::vector<CommittedChunk> chunks;
   bool nonfinite = false;
-  std::uint64_t chunks_written = 0, chunks_shared = 0, bytes_shared = 0;
+  std::uint64_t chunks_written = 0, patches_written = 0, chunks_shared = 0, bytes_shared = 0;
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0;
 };
 
@@ -59,7 +63,8 @@ WrittenState write_state(const StateDict& state, format::PackWriter& writer, Chu
 // The same of a state that is cut into chunks already; the bytes are read where `layout` says,
 // those of unchanged chunks not at all. Of these, a few are read back where they are stored, others
 // in each turn, so that damage there does not go on unseen for ever: Error(corrupt) then, and the
-// next save is to store everything anew.
+// next save is to store everything anew. Of regions in which few rows have changed, the rows are
+// written, as a patch.
 WrittenState write_layout(ChunkLayout layout, const ComparedState& compared, Value::Map values,
                           format::PackWriter& writer, ChunkFinder* finder,
                           const EncodeOptions& options);

@@ -127,7 +127,7 @@ class PackInTheMaking {
   static format::PackHeader header_of(const Registration& registration) {
     format::PackHeader header;
     header.uuid = registration.uuid();
-    header.may_use.refuse = format::feature::external_references;
+    header.may_use = format::pack_features;
     return header;
   }
 
@@ -153,9 +153,12 @@ std::shared_ptr<const CommittedState> reopen(Run::Impl& run, const CheckpointRec
 CommittedState::Chunks chunks_by_place(const std::vector<Digest>& places,
                                        std::vector<CommittedChunk> chunks, const Uuid& pack) {
   CommittedState::Chunks by_place(chunks.size());
+  const auto name_pack = [&](format::ChunkReference& reference) {
+    if (reference.address.pack.is_nil()) reference.address.pack = pack;
+  };
   for (std::size_t i = 0; i < chunks.size(); ++i) {
-    Uuid& at = chunks[i].reference.address.pack;
-    if (at.is_nil()) at = pack;
+    name_pack(chunks[i].reference);
+    if (chunks[i].patched) name_pack(chunks[i].patched->patches.back());
     by_place.emplace(places[i], std::move(chunks[i]));
   }
   return by_place;
@@ -190,6 +193,8 @@ Run::Impl::Planned Run::Impl::plan(const StateDict& state, const SaveOptions& op
   save.places = chunk_places(save.layout);
   save.base = last_committed();
   save.compared.fingerprinter = &fingerprinter;
+  save.compared.places = save.places;
+  if (save.base && !save.base->chunks.empty()) save.compared.committed = &save.base->chunks;
   save.compared.turn = save.base ? save.base->checkpoint->record.commit : 0;
   save.compared.unchanged =
       find_unchanged(save.layout, save.places, save.base ? &save.base->chunks : nullptr,
@@ -253,6 +258,7 @@ void Run::Impl::write(Planned save, SaveReport& report) {
     throw;
   }
   report.chunks_written = written.chunks_written;
+  report.patches_written = written.patches_written;
   report.chunks_shared = written.chunks_shared;
   report.bytes_shared = written.bytes_shared;
   report.hash_ns = written.hash_ns;

@@ -12,8 +12,8 @@ std::string_view refuse_name(std::uint64_t bit) {
   switch (bit) {
     case feature::external_references:
       return "external_references";
-    case feature::sparse:
-      return "sparse";
+    case feature::patches:
+      return "patches";
     case feature::delta:
       return "delta";
     case feature::derived:

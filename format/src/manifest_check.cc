@@ -68,6 +68,25 @@ void check_storage(const Manifest& manifest, const Entry& entry) {
   }
 }
 
+void check_patch(const Manifest& manifest, const Entry& entry) {
+  const Patch& patch = manifest.patches[entry.index];
+  if (patch.storage >= manifest.storages.size()) {
+    entry.bad(fmt::format("storage is {}, there are {}", patch.storage, manifest.storages.size()));
+  }
+  if (patch.reference >= manifest.references.size()) {
+    entry.bad(
+        fmt::format("reference is {}, there are {}", patch.reference, manifest.references.size()));
+  }
+  const std::uint64_t size = manifest.storages[patch.storage].size;
+  if (patch.length == 0 || patch.length > size || patch.begin > size - patch.length) {
+    entry.bad(fmt::format("{} bytes at {} do not lie in storage {} of {} bytes", patch.length,
+                          patch.begin, patch.storage, size));
+  }
+  if (entry.index > 0 && patch.storage < manifest.patches[entry.index - 1].storage) {
+    entry.bad("storages do not rise");
+  }
+}
+
 void check_name(const Entry& entry) {
   if (entry.name.empty()) entry.bad("the name is empty");
   if (entry.name.size() > limits::name_size) {
@@ -169,6 +188,9 @@ void check_manifest(const Manifest& manifest, ErrorCode code) {
   check_references(manifest, code);
   for (std::size_t i = 0; i < manifest.storages.size(); ++i) {
     check_storage(manifest, Entry{code, "storages", i});
+  }
+  for (std::size_t i = 0; i < manifest.patches.size(); ++i) {
+    check_patch(manifest, Entry{code, "patches", i});
   }
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
     const TensorEntry& tensor = manifest.tensors[i];

@@ -9,7 +9,7 @@
 namespace ckp::format {
 namespace {
 
-constexpr std::uint16_t last_known_section = static_cast<std::uint16_t>(Section::tensors);
+constexpr std::uint16_t last_needed_section = static_cast<std::uint16_t>(Section::tensors);
 
 [[noreturn]] void bad(std::string_view section, std::string_view what) {
   throw Error(ErrorCode::corrupt, fmt::format("manifest, section {}: {}", section, what));
@@ -157,27 +157,45 @@ std::vector<TensorEntry> decode_tensors(std::span<const std::byte> payload) {
   return tensors;
 }
 
-void decode_section(std::uint16_t number, std::span<const std::byte> payload, Manifest& manifest) {
+std::vector<Patch> decode_patches(std::span<const std::byte> payload) {
+  Reader in(payload, "manifest, section patches");
+  const std::uint64_t count = in.u32();
+  expect_length(in, count * patch_row_size);
+  if (count == 0) bad("patches", "there are none");
+  std::vector<Patch> patches(count);
+  for (Patch& patch : patches) patch.storage = in.u32();
+  for (Patch& patch : patches) patch.reference = in.u32();
+  for (Patch& patch : patches) patch.begin = in.u64();
+  for (Patch& patch : patches) patch.length = in.u64();
+  return patches;
+}
+
+// Whether the section is known to this version.
+bool decode_section(std::uint16_t number, std::span<const std::byte> payload, Manifest& manifest) {
   switch (static_cast<Section>(number)) {
     case Section::checkpoint:
       manifest.checkpoint = decode_map(payload, "checkpoint");
-      return;
+      return true;
     case Section::values:
       manifest.values = decode_map(payload, "values");
-      return;
+      return true;
     case Section::references:
       manifest.references = decode_references(payload);
-      return;
+      return true;
     case Section::storages:
       manifest.storages = decode_storages(payload);
-      return;
+      return true;
     case Section::tensors:
       manifest.tensors = decode_tensors(payload);
-      return;
+      return true;
+    case Section::patches:
+      manifest.patches = decode_patches(payload);
+      return true;
     case Section::structure_reference:
     case Section::derived:
-      return;
+      break;
   }
+  return false;
 }
 
 }  // namespace
@@ -186,7 +204,7 @@ Manifest decode_manifest(std::span<const std::byte> raw) {
   Reader in(raw, "manifest");
   Manifest manifest;
   std::uint16_t previous = 0;
-  std::uint16_t known = 0;
+  std::uint16_t needed = 0;
   while (in.remaining() > 0) {
     const std::uint16_t number = in.u16();
     const std::uint16_t flags = in.u16();
@@ -195,21 +213,24 @@ Manifest decode_manifest(std::span<const std::byte> raw) {
     if (number <= previous)
       bad(fmt::format("{}", number), fmt::format("follows section {}", previous));
     previous = number;
-    if (number <= last_known_section) {
-      decode_section(number, payload, manifest);
-      ++known;
-    } else if ((flags & section_required) != 0) {
+    if (number <= last_needed_section) ++needed;
+    if (!decode_section(number, payload, manifest) && (flags & section_required) != 0) {
       throw Error(ErrorCode::newer_format,
                   fmt::format("manifest: section {} is required to read it and not known to this "
                               "version of ckpstore; use a newer one",
                               number));
     }
   }
-  if (known != last_known_section) {
-    bad("1 to 5", fmt::format("only {} of {} are there", known, last_known_section));
+  if (needed != last_needed_section) {
+    bad("1 to 5", fmt::format("only {} of {} are there", needed, last_needed_section));
   }
   check_manifest(manifest, ErrorCode::corrupt);
   return manifest;
+}
+
+std::span<const Patch> Manifest::patches_of(std::uint32_t storage) const {
+  const auto found = std::ranges::equal_range(patches, storage, {}, &Patch::storage);
+  return {found.begin(), found.end()};
 }
 
 const TensorEntry* Manifest::find(std::string_view name) const {

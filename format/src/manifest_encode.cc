@@ -118,6 +118,16 @@ std::vector<std::byte> encode_tensors(const std::vector<TensorEntry>& tensors) {
   return out.release();
 }
 
+std::vector<std::byte> encode_patches(const std::vector<Patch>& patches) {
+  Writer out;
+  out.u32(count32(patches.size(), "patches"));
+  for (const Patch& patch : patches) out.u32(patch.storage);
+  for (const Patch& patch : patches) out.u32(patch.reference);
+  for (const Patch& patch : patches) out.u64(patch.begin);
+  for (const Patch& patch : patches) out.u64(patch.length);
+  return out.release();
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_manifest(const Manifest& manifest) {
@@ -128,6 +138,9 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
   add_section(out, Section::references, encode_references(manifest.references));
   add_section(out, Section::storages, encode_storages(manifest.storages));
   add_section(out, Section::tensors, encode_tensors(manifest.tensors));
+  if (!manifest.patches.empty()) {
+    add_section(out, Section::patches, encode_patches(manifest.patches));
+  }
   if (out.size() > limits::manifest_raw_size) {
     throw Error(ErrorCode::invalid_argument, fmt::format("manifest: {} bytes, the limit is {}",
                                                          out.size(), limits::manifest_raw_size));

@@ -15,8 +15,8 @@ namespace {
   throw Error(ErrorCode::invalid_argument, "pack writer: " + what);
 }
 
-// Smaller manifests stay raw, for any tool to look inside: little is saved. Not many more, though: a
-// manifest stands twice, and promise P17 counts every byte.
+// Smaller manifests stay raw, for any tool to look inside: little is saved. Not many more, though:
+// a manifest stands twice, and promise P17 counts every byte.
 constexpr std::size_t compress_from = 1024;
 
 // A manifest as it stands in the file, twice.
@@ -187,10 +187,11 @@ void PackWriter::finish(std::span<const Manifest> manifests) {
       if (reference.address.pack.is_nil()) check_own_reference(reference, entries_);
     }
     if (has_external(manifest)) trailer.uses.refuse |= feature::external_references;
+    if (!manifest.patches.empty()) trailer.uses.refuse |= feature::patches;
     stored.push_back(store_manifest(manifest, static_cast<std::uint32_t>(stored.size())));
   }
   if ((trailer.uses.refuse & ~header_.may_use.refuse) != 0) {
-    invalid("a manifest refers to other packs, and the header does not list external_references");
+    invalid("a manifest has patches or refers to other packs, and the header does not say so");
   }
   finished_ = true;
 

@@ -10,9 +10,11 @@ namespace ckp {
 namespace {
 
 TEST(FileSystemKindTest, NetworkAndUserSpaceFileSystemsAreRemote) {
-  const std::pair<std::uint64_t, const char*> remote[] = {
-      {0x6969, "nfs"}, {0xFF534D42, "cifs"}, {0x0BD00BD0, "lustre"}, {0x65735546, "fuse"},
-      {0x01021997, "9p"}};
+  const std::pair<std::uint64_t, const char*> remote[] = {{0x6969, "nfs"},
+                                                          {0xFF534D42, "cifs"},
+                                                          {0x0BD00BD0, "lustre"},
+                                                          {0x65735546, "fuse"},
+                                                          {0x01021997, "9p"}};
   for (const auto& [number, name] : remote) {
     EXPECT_EQ(kind_of_number(number).name, name);
     EXPECT_TRUE(kind_of_number(number).remote) << name;

@@ -45,9 +45,16 @@ Manifest sample_manifest() {
   return manifest;
 }
 
+Manifest patched_manifest() {
+  Manifest manifest = sample_manifest();
+  manifest.patches = {{0, 1, 50, 50}, {1, 2, 0, 90}};
+  return manifest;
+}
+
 TEST(Manifest, RoundTrips) {
   const Manifest manifest = sample_manifest();
   EXPECT_EQ(decode_manifest(encode_manifest(manifest)), manifest);
+  EXPECT_EQ(decode_manifest(encode_manifest(patched_manifest())), patched_manifest());
   EXPECT_EQ(decode_manifest(encode_manifest({})), Manifest{});
   EXPECT_EQ(encode_manifest(manifest), encode_manifest(decode_manifest(encode_manifest(manifest))));
 }
@@ -89,6 +96,19 @@ const std::vector<Rule>& rules() {
       {"do not lie in a chunk", [](Manifest& m) { m.storages[1].pieces[1].length = 0xffffffff; }},
       {"do not lie in a chunk", [](Manifest& m) { m.storages[1].pieces[1].offset = 0xffffffff; }},
       {"0 bytes at offset 32", [](Manifest& m) { m.storages[1].pieces[1].length = 0; }},
+      {"section patches, entry 0: storage is 3, there are 3",
+       [](Manifest& m) { m.patches[0].storage = 3; }},
+      {"section patches, entry 1: reference is 3, there are 3",
+       [](Manifest& m) { m.patches[1].reference = 3; }},
+      {"51 bytes at 50 do not lie in storage 0 of 100",
+       [](Manifest& m) { m.patches[0].length = 51; }},
+      {"0 bytes at 50", [](Manifest& m) { m.patches[0].length = 0; }},
+      {"do not lie in storage 0", [](Manifest& m) { m.patches[0].length = ~std::uint64_t{0}; }},
+      {"do not lie in storage 0", [](Manifest& m) { m.patches[0].begin = ~std::uint64_t{0}; }},
+      {"section patches, entry 1: storages do not rise",
+       [](Manifest& m) {
+         m.patches[0] = {1, 1, 0, 1}, m.patches[1] = {0, 1, 0, 1};
+       }},
       {"section tensors, entry 0: the name is empty", [](Manifest& m) { m.tensors[0].name = ""; }},
       {"the name has 4097 bytes", [](Manifest& m) { m.tensors[0].name.assign(4097, 'a'); }},
       {"the name is not UTF-8", [](Manifest& m) { m.tensors[0].name = "a\xff"; }},
@@ -141,7 +161,7 @@ const std::vector<Rule>& rules() {
 
 TEST(Manifest, EveryRuleIsKeptWhenWriting) {
   for (const Rule& rule : rules()) {
-    Manifest manifest = sample_manifest();
+    Manifest manifest = patched_manifest();
     rule.break_it(manifest);
     EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_manifest(manifest); }),
                     rule.message);
@@ -242,8 +262,10 @@ TEST(Manifest, UnknownDtypesAndFlagsAreNewerWhenRead) {
 }
 
 TEST(Manifest, CutAtEveryLengthAndFlippedAnywhereIsAnErrorOrAManifest) {
-  const Bytes raw = encode_manifest(sample_manifest());
+  const Bytes raw = encode_manifest(patched_manifest());
+  const std::size_t without_patches = encode_manifest(sample_manifest()).size();
   for (std::size_t size = 0; size < raw.size(); ++size) {
+    if (size == without_patches) continue;  // another one
     const auto part = std::span(raw).first(size);
     EXPECT_THROW(decode_manifest(part), Error) << size;
   }

@@ -146,7 +146,16 @@ TEST(Pack, TheWriterRefusesWhatCannotBeRead) {
   const std::vector<Manifest> external{
       {.checkpoint = {}, .values = {}, .references = {{{uuid_of(2), 0}, {}, 1}}}};
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { writer.finish(external); }),
-                  "the header does not list external_references");
+                  "has patches or refers to other packs, and the header does not say so");
+  Manifest patched;
+  patched.storages.push_back({8, {{0, 0, 8}}});
+  patched.references = {{{{}, 0}, {}, 8}};
+  patched.patches = {{0, 0, 0, 8}};
+  PackWriter whole([](std::span<const std::byte>) {}, {.uuid = uuid_of(1)});
+  whole.add_chunk({}, 8, Codec::raw, Bytes(8));
+  EXPECT_CONTAINS(
+      error_of(ErrorCode::invalid_argument, [&] { whole.finish(std::span(&patched, 1)); }),
+      "has patches or refers to other packs, and the header does not say so");
   writer.finish({});
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { writer.finish({}); }), "before");
   EXPECT_CONTAINS(refused(Codec::raw, 1, Bytes(1)), "after finish()");

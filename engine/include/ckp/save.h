@@ -57,14 +57,15 @@ struct SaveReport {
   std::filesystem::path path;
   bool skipped = false;  // by WhenBusy: there is no checkpoint, and all else is zero
   std::uint64_t chunks_written = 0;
-  std::uint64_t chunks_shared = 0;  // found in the store, or twice in this state
-  std::uint64_t bytes_shared = 0;   // raw
-  std::uint64_t bytes_written = 0;  // file size
-  std::uint64_t bytes_copied = 0;   // by the snapshot: of chunks that have changed
-  std::int64_t stall_ns = 0;        // the caller's thread, inside save
-  std::int64_t compare_ns = 0;      // its part that looked for what has changed
-  std::int64_t snapshot_ns = 0;     // its part that copied
-  std::int64_t queue_ns = 0;        // between the snapshot and the background thread's turn
+  std::uint64_t patches_written = 0;  // of rows that have changed, on chunks that were there
+  std::uint64_t chunks_shared = 0;    // found in the store, or twice in this state
+  std::uint64_t bytes_shared = 0;     // raw
+  std::uint64_t bytes_written = 0;    // file size
+  std::uint64_t bytes_copied = 0;     // by the snapshot: of chunks that have changed
+  std::int64_t stall_ns = 0;          // the caller's thread, inside save
+  std::int64_t compare_ns = 0;        // its part that looked for what has changed
+  std::int64_t snapshot_ns = 0;       // its part that copied
+  std::int64_t queue_ns = 0;          // between the snapshot and the background thread's turn
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
 };
 

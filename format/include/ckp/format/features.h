@@ -22,16 +22,15 @@ struct Features {
 // Known bits of each class. Bits are never reused.
 namespace feature {
 constexpr std::uint64_t external_references = 1u << 0;  // refuse: refers to chunks of other packs
-constexpr std::uint64_t sparse = 1u << 1;               // refuse; reserved, not read by version 1
+constexpr std::uint64_t patches = 1u << 1;              // refuse: a manifest has patches
 constexpr std::uint64_t delta = 1u << 2;                // refuse; reserved, not read by version 1
 constexpr std::uint64_t derived = 1u << 3;              // refuse; reserved, not read by version 1
 
 constexpr std::uint64_t marks = 1u << 0;  // read_only; of STORE: there is a file `marks`
 }  // namespace feature
 
-constexpr Features known_features{0, feature::marks, feature::external_references};
-// Those among them that a pack may use.
-constexpr Features pack_features{0, 0, feature::external_references};
+constexpr Features pack_features{0, 0, feature::external_references | feature::patches};
+constexpr Features known_features{0, feature::marks, pack_features.refuse};
 
 struct Versions {
   std::uint16_t write_version = current_version;  // the version that wrote it

@@ -37,6 +37,16 @@ struct StorageEntry {
   friend bool operator==(const StorageEntry&, const StorageEntry&) = default;
 };
 
+// Later changes to a storage: bytes [begin, begin + length) of it, the rows that
+// `references[reference]` holds as decode_patch() reads them. What the pieces say is overwritten.
+struct Patch {
+  std::uint32_t storage = 0;  // index into Manifest::storages
+  std::uint32_t reference = 0;
+  std::uint64_t begin = 0;
+  std::uint64_t length = 0;
+  friend bool operator==(const Patch&, const Patch&) = default;
+};
+
 namespace tensor_flag {
 constexpr std::uint16_t conjugate = 1;  // the conj bit of PyTorch
 constexpr std::uint16_t negative = 2;   // the neg bit of PyTorch
@@ -69,10 +79,14 @@ struct Manifest {
   std::vector<ChunkReference> references{};
   std::vector<StorageEntry> storages{};
   std::vector<TensorEntry> tensors{};  // sorted by name, names unique
+  // By storage, rising; those of one storage in the order in which they are applied.
+  std::vector<Patch> patches{};
   friend bool operator==(const Manifest&, const Manifest&) = default;
 
   // By name, or nullptr.
   const TensorEntry* find(std::string_view name) const;
+  // Those of a storage.
+  std::span<const Patch> patches_of(std::uint32_t storage) const;
 };
 
 // Numbers of manifest sections, never reused. `structure_reference` and `derived` are reserved.
@@ -84,15 +98,16 @@ enum class Section : std::uint16_t {
   tensors = 5,
   structure_reference = 6,
   derived = 7,
+  patches = 8,
 };
 
 // The raw (uncompressed) bytes of a manifest. Throws Error(invalid_argument) for a manifest that
 // decode_manifest would not take.
 std::vector<std::byte> encode_manifest(const Manifest& manifest);
 // Checks everything before it allocates: names, ranks, that each tensor lies within its storage,
-// that pieces lie within chunks and add up to the storage. Throws Error(corrupt) naming section,
-// entry and field; Error(newer_format) for a section marked as required that this version does not
-// know.
+// that pieces lie within chunks and add up to the storage, that patches lie within storages. Throws
+// Error(corrupt) naming section, entry and field; Error(newer_format) for a section marked as
+// required that this version does not know.
 Manifest decode_manifest(std::span<const std::byte> raw);
 
 }  // namespace ckp::format
