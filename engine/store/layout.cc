@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "ckp/error.h"
@@ -122,6 +123,7 @@ std::optional<PackName> parse_pack_name(std::string_view file_name) {
   PackName name;
   NameParser parser(file_name);
   if (!parse_parts(parser, name) || !parser.at_end() || name.step < 0) return std::nullopt;
+  if (std::max({name.commit, name.began, name.retired}) > max_commit) return std::nullopt;
   // There is one spelling of each name; anything else is somebody else's file.
   if (to_file_name(name) != file_name) return std::nullopt;
   return name;
@@ -135,7 +137,8 @@ std::optional<JournalName> parse_journal_name(std::string_view file_name) {
   JournalName name;
   NameParser parser(file_name);
   if (!parser.literal(journal_prefix) || !parser.number(name.attempt) || !parser.literal("-") ||
-      !parser.uuid(name.journal) || !parser.at_end() || to_file_name(name) != file_name) {
+      !parser.uuid(name.journal) || !parser.at_end() || name.attempt > max_attempt ||
+      to_file_name(name) != file_name) {
     return std::nullopt;
   }
   return name;

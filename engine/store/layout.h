@@ -37,6 +37,11 @@ struct StoreLayout {
   std::filesystem::path set_aside() const { return root / "set-aside"; }
 };
 
+// No store comes this far by counting. A name with a larger number is somebody else's file: after
+// the largest of all, numbers would begin again at zero, below every checkpoint that is there.
+constexpr std::uint64_t max_commit = std::uint64_t{1} << 62;
+constexpr std::uint32_t max_attempt = std::uint32_t{1} << 31;
+
 // The life of a pack's file, told by its name.
 enum class PackState { temporary, live, retired, dead };
 

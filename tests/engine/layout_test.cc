@@ -43,10 +43,26 @@ TEST(Layout, PackNamesOfEveryState) {
 TEST(Layout, LargeNumbersSurvive) {
   const PackName name{.state = PackState::retired,
                       .uuid = uuid(),
-                      .commit = ~std::uint64_t{0},
+                      .commit = max_commit,
                       .step = INT64_MAX,
-                      .retired = ~std::uint64_t{0}};
+                      .retired = max_commit};
   EXPECT_EQ(parse_pack_name(to_file_name(name)), name);
+}
+
+TEST(Layout, NumbersAfterWhichNoneIsLeftMakeNoName) {
+  const PackName good{.state = PackState::retired, .uuid = uuid(), .commit = 7, .retired = 8};
+  for (const std::uint64_t number : {max_commit + 1, ~std::uint64_t{0}}) {
+    PackName commit = good, retired = good;
+    commit.commit = retired.retired = number;
+    EXPECT_FALSE(parse_pack_name(to_file_name(commit)));
+    EXPECT_FALSE(parse_pack_name(to_file_name(retired)));
+    const PackName began{.state = PackState::temporary, .uuid = uuid(), .began = number};
+    EXPECT_FALSE(parse_pack_name(to_file_name(began)));
+  }
+  const JournalName journal{.attempt = max_attempt, .journal = uuid()};
+  EXPECT_EQ(parse_journal_name(to_file_name(journal)), journal);
+  EXPECT_FALSE(parse_journal_name(to_file_name({.attempt = max_attempt + 1, .journal = uuid()})));
+  EXPECT_FALSE(parse_journal_name(to_file_name({.attempt = UINT32_MAX, .journal = uuid()})));
 }
 
 TEST(Layout, NegativeStepsHaveNoName) {

@@ -338,5 +338,30 @@ TEST_F(RecoveryTest, ABackupPutBackGivesNoNumberTwice) {
   EXPECT_EQ(again.find(parse_address("a")).epoch, 7);
 }
 
+// Numbers that began again at zero would put the newest checkpoints below all others.
+TEST_F(RecoveryTest, AStrayNameWithTheLargestNumberCostsNoCheckpoint) {
+  Store store = Store::create(path());
+  {
+    ckp::Run run = store.create_run(run_options("a"));
+    const auto first = save(run, 1);
+    const auto pack = path() / "runs" / run_directory_name("a", run.record().id) / live_name(first);
+    PackName name = *parse_pack_name(pack.filename().string());
+    name.commit = ~std::uint64_t{0} - 1;
+    std::filesystem::copy(pack, pack.parent_path() / to_file_name(name));
+    name.commit = ~std::uint64_t{0};
+    std::filesystem::copy(pack, pack.parent_path() / to_file_name(name));
+  }
+  std::filesystem::remove(path() / "lock");
+  Store again = Store::open(path());
+  {
+    ckp::Run run = again.resume_run("a");
+    for (int epoch = 2; epoch <= 4; ++epoch) save(run, epoch);
+  }
+  KeepPolicy policy;
+  policy.last = 1;
+  again.prune(policy);
+  EXPECT_EQ(epochs(again.checkpoints(again.run("a").id)), (std::vector<std::int64_t>{4}));
+}
+
 }  // namespace
 }  // namespace ckp
