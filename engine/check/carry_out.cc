@@ -239,8 +239,8 @@ class Carrier {
   };
 
   void put(IndexUpdate& update, const PackRepair& repair, const NewPacks& made) {
-    const bool repeated = repair.remove && !was_only_file(repair);
-    if (!repeated) forget(update, repair.uuid);
+    forget(update, repair.uuid);
+    if (repair.remove) put_other_file(update, repair);
     if (repair.record) {
       CheckpointRecord record = *repair.record;
       record.file_size = made.rewritten.directory.file_size;
@@ -250,9 +250,17 @@ class Carrier {
     if (repair.salvaged_manifest) update.put_checkpoint(repair.salvaged_record);
   }
 
-  // Of the pack, once its file is removed.
-  bool was_only_file(const PackRepair& repair) const {
-    return !find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
+  // Of a pack that had two files, which the index may not have known: somebody has put it back.
+  void put_other_file(IndexUpdate& update, const PackRepair& repair) const {
+    const auto file = find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
+    if (!file || file->name.state != PackState::live) return;
+    try {
+      const ScannedCheckpoint kept = read_checkpoint(fs_, *file);
+      update.put_checkpoint(kept.record);
+      update.put_chunks(chunk_rows(kept.pack.directory));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt) throw;  // it is not listed, as everywhere
+    }
   }
 
   std::set<std::string> changed_runs() const {

@@ -273,6 +273,18 @@ TEST_F(RepairTest, ManyKindsAtOnce) {
   EXPECT_EQ(salvaged().size(), 1u);
 }
 
+// What verify proposes beside a repair, done after it.
+TEST_F(RepairTest, AGoodCopyPutBackAfterASalvageIsListedAgain) {
+  const auto good = read_bytes(packs_[4]);
+  flip_payload(packs_[4]);
+  EXPECT_EQ(actions(repair(path())), Actions{RepairAction::salvage});
+  write_bytes(packs_[4], good);
+  const RepairReport done = repair_and_check({});
+  EXPECT_EQ(actions(done), Actions{RepairAction::set_aside});
+  EXPECT_TRUE(done.restores_all());
+  expect_epochs({1, 2, 3, 4});
+}
+
 // A trainer goes on beside a repair, shares chunks with a mended pack, and all stays sound.
 TEST_F(RepairTest, BesideATrainer) {
   Store store = Store::open(path());
