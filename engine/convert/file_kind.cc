@@ -7,6 +7,7 @@
 
 #include "ckp/convert.h"
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 
 namespace ckp {
 namespace {
@@ -35,18 +36,6 @@ bool is_pytorch(std::string_view start) {
 // JSON's strings without non-ASCII escapes are Python's, too.
 std::string python_string(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string shell_string(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      quoted += R"('\'')";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "'";
 }
 
 }  // namespace
@@ -81,7 +70,7 @@ The third line takes the weights out of a training dictionary, where they are un
 ckptool convert {3} {4}
 )",
       path.string(), python_string(path.string()), python_string(converted.string()),
-      shell_string(converted.string()), shell_string(result.string()));
+      shell_word(converted.string()), shell_word(result.string()));
 }
 
 }  // namespace ckp

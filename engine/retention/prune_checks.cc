@@ -7,6 +7,7 @@
 #include "check/stored_bytes.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
+#include "ckp/shell_word.h"
 #include "store/missing_checkpoints.h"
 #include "store/run_impl.h"
 
@@ -36,20 +37,19 @@ Error reason_of(FileSystem& fs, const ScannedPack& file) {
 
 [[noreturn]] void throw_unreadable(StoreCore& core, const RunFacts& run, const PackFacts& pack) {
   const Error reason = reason_of(core.fs(), pack.file);
-  const std::string root = core.layout().root.string();
-  const std::string& name = run.record->name;
-  const std::string id = pack.file.name.uuid.short_hex();
+  const std::string root = shell_word(core.layout().root.string());
+  const std::string address = run.record->name + "@" + pack.file.name.uuid.short_hex();
   throw Error(reason.code(),
-              fmt::format("run {0}: checkpoint {0}@{1} cannot be read, so no rule can judge it and "
+              fmt::format("run {0}: checkpoint {1} cannot be read, so no rule can judge it and "
                           "what it needs is unknown; nothing was deleted; look closer: ckptool "
                           "verify {2}; prune goes on when the file can be read again, or is out of "
-                          "the way: ckptool rm {2} {0}@{1} deletes it, and where it is damaged, "
-                          "ckptool repair {2} saves what it can\n  {3}",
-                          name, id, root, reason.what()));
+                          "the way: ckptool rm {2} {3} deletes it, and where it is damaged, "
+                          "ckptool repair {2} saves what it can\n  {4}",
+                          run.record->name, address, root, shell_word(address), reason.what()));
 }
 
 [[noreturn]] void throw_lost(StoreCore& core, const RunFacts& run, const CheckpointRecord& lost) {
-  const std::string root = core.layout().root.string();
+  const std::string root = shell_word(core.layout().root.string());
   throw Error(
       ErrorCode::corrupt,
       fmt::format("{0}: the file is missing, and checkpoint {1}@{2} was neither pruned nor "
@@ -94,12 +94,14 @@ void check_survivors(StoreCore& core, const Snapshot& snapshot, const std::set<U
       check_stored_bytes(*open_checkpoint_parts(core, run.directory.name, *newest));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt) throw;
+      const std::string root = shell_word(core.layout().root.string());
+      const std::string address = run.record->name + "@" + newest->id.short_hex();
       throw Error(
           ErrorCode::corrupt,
-          fmt::format("run {}: its newest checkpoint is damaged, and prune would keep that "
-                      "one; nothing was deleted; remove it first: ckptool rm {} {}@{}\n  {}",
-                      run.record->name, core.layout().root.string(), run.record->name,
-                      newest->id.short_hex(), error.what()));
+          fmt::format("run {0}: its newest checkpoint is damaged, and prune would keep that "
+                      "one; nothing was deleted; mend it, or save what it still holds: "
+                      "ckptool repair {1}; or remove it: ckptool rm {1} {2}\n  {3}",
+                      run.record->name, root, shell_word(address), error.what()));
     }
   }
 }

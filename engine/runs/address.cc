@@ -9,6 +9,7 @@
 
 #include "ckp/error.h"
 #include "ckp/query.h"
+#include "ckp/shell_word.h"
 
 namespace ckp {
 namespace {
@@ -193,7 +194,7 @@ CheckpointRecord find_latest(const Question& question) {
                           ? "the run has no checkpoints yet"
                           : fmt::format("the current line of the run has no checkpoints; {} "
                                         "superseded ones are listed by: ckptool ls {} --all",
-                                        question.all.size(), question.run.name));
+                                        question.all.size(), shell_word(question.run.name)));
 }
 
 CheckpointRecord find_final(const Question& question) {
@@ -259,7 +260,7 @@ CheckpointRecord find_id(const Question& question) {
   if (found.empty()) {
     not_found(question, fmt::format("none of the run's {} checkpoints has an id that begins so; "
                                     "list them with: ckptool ls {} --all",
-                                    question.all.size(), question.run.name));
+                                    question.all.size(), shell_word(question.run.name)));
   }
   std::vector<std::string> ids;
   for (const auto* one : found) {

@@ -6,6 +6,7 @@
 
 #include "ckp/error.h"
 #include "ckp/format/journal_record.h"
+#include "ckp/shell_word.h"
 #include "io/durable_file.h"
 #include "runs/field_reader.h"
 #include "runs/journal.h"
@@ -184,7 +185,7 @@ Marks read_marks(const StoreCore& core) {
   throw Error(ErrorCode::corrupt,
               fmt::format("{}; what the aliases point at is unknown; put the file back from a "
                           "backup, or go on without them: ckptool repair {}",
-                          file.problem, core.layout().root.string()));
+                          file.problem, shell_word(core.layout().root.string())));
 }
 
 void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, const Marks& marks) {
@@ -237,9 +238,9 @@ void check_not_aliased(const StoreCore& core, const std::set<Uuid>& checkpoints)
     const std::string root = core.layout().root.string();
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{0}: alias {1} points at checkpoint {2}; nothing was deleted; first "
-                            "give the alias to another (ckptool promote {0} ADDRESS {1}) or take "
-                            "it away (ckptool promote {0} --remove {1})",
-                            root, name, change.to->short_hex()));
+                            "give the alias to another (ckptool promote {3} ADDRESS {1}) or take "
+                            "it away (ckptool promote {3} --remove {1})",
+                            root, name, change.to->short_hex(), shell_word(root)));
   }
 }
 

@@ -8,6 +8,7 @@
 #include "check/stored_bytes.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
+#include "ckp/shell_word.h"
 #include "io/host.h"
 #include "runs/record_codec.h"
 #include "store/run_impl.h"
@@ -79,7 +80,7 @@ std::uint32_t newest_attempt(const RunDirectory& directory, const RunRecord& run
   throw Error(ErrorCode::corrupt,
               fmt::format("run {}: no checkpoint to continue from can be read; run: ckptool "
                           "verify {}\n  {}",
-                          run.record.name, run.core->layout().root.string(),
+                          run.record.name, shell_word(run.core->layout().root.string()),
                           fmt::join(run.skipped, "\n  ")));
 }
 
@@ -108,13 +109,14 @@ void check_not_only_salvaged(const Run::Impl& run,
     if (checkpoint.salvaged_from) newest = &checkpoint;
   }
   if (newest == nullptr) return;
+  const std::string address = run.record.name + "@" + newest->id.short_hex();
   throw Error(
       ErrorCode::corrupt,
       fmt::format("run {}: its checkpoints were damaged, and repair could save them in part "
-                  "only; what the newest lacks: ckptool show {} {}@{}; continue from it by "
-                  "naming it ({}@{}), or start a new run",
-                  run.record.name, run.core->layout().root.string(), run.record.name,
-                  newest->id.short_hex(), run.record.name, newest->id.short_hex()));
+                  "only; what the newest lacks: ckptool show {} {}; continue from it by "
+                  "naming it ({}), or start a new run",
+                  run.record.name, shell_word(run.core->layout().root.string()),
+                  shell_word(address), address));
 }
 
 // A3.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 #include "io/host.h"
 #include "store/marks.h"
 
@@ -87,11 +88,11 @@ AliasChange roll_back(StoreCore& core, std::string_view alias, const std::string
     if (!change.from) throw no_such_alias(core, alias, current_aliases(marks.aliases), "");
     const auto stack = standing(marks, alias);
     if (stack.size() < 2) {
-      throw Error(
-          ErrorCode::not_found,
-          fmt::format("{}: alias {} has pointed at nothing else before; to take it away: "
-                      "ckptool promote {} --remove {}",
-                      core.layout().root.string(), alias, core.layout().root.string(), alias));
+      throw Error(ErrorCode::not_found,
+                  fmt::format("{}: alias {} has pointed at nothing else before; to take it away: "
+                              "ckptool promote {} --remove {}",
+                              core.layout().root.string(), alias,
+                              shell_word(core.layout().root.string()), alias));
     }
     const AliasChange& before = stack[stack.size() - 2];
     check_live(core, *before.to, alias, "; promote another one");

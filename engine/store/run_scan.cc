@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 
 namespace ckp {
 namespace {
@@ -67,7 +68,7 @@ std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout) {
     throw Error(ErrorCode::corrupt,
                 fmt::format("{}: the directory is missing, and every run with it; put it back, or "
                             "run: ckptool repair {}",
-                            layout.runs().string(), layout.root.string()));
+                            layout.runs().string(), shell_word(layout.root.string())));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "ckp/error.h"
 #include "ckp/query.h"
 #include "ckp/repair.h"
+#include "ckp/shell_word.h"
 #include "io/durable_file.h"
 #include "io/host.h"
 #include "query/search.h"
@@ -31,14 +32,15 @@ namespace {
 std::string lost_identity(const StoreLayout& layout) {
   return fmt::format(
       "{}: the file STORE is missing, but the rest of a store is there; run: ckptool repair {}",
-      layout.root.string(), layout.root.string());
+      layout.root.string(), shell_word(layout.root.string()));
 }
 
 format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
   if (!fs.status(layout.identity())) {
     if (can_repair(layout.root, fs)) throw Error(ErrorCode::not_found, lost_identity(layout));
-    throw Error(ErrorCode::not_found, fmt::format("{}: no store here; run: ckptool init {}",
-                                                  layout.root.string(), layout.root.string()));
+    throw Error(ErrorCode::not_found,
+                fmt::format("{}: no store here; run: ckptool init {}", layout.root.string(),
+                            shell_word(layout.root.string())));
   }
   std::vector<std::byte> bytes(format::StoreIdentity::size);
   const auto file = fs.open(layout.identity(), OpenMode::read);
@@ -54,9 +56,10 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
 void check_own_identity(FileSystem& fs, const StoreLayout& layout, const Uuid& claimed) {
   const auto rightful = rightful_uuid(fs, layout, claimed);
   if (!rightful) return;
-  throw Error(ErrorCode::corrupt,
-              fmt::format("{}; put the store's own file back, or run: ckptool repair {}",
-                          foreign_identity(layout, claimed, *rightful), layout.root.string()));
+  throw Error(
+      ErrorCode::corrupt,
+      fmt::format("{}; put the store's own file back, or run: ckptool repair {}",
+                  foreign_identity(layout, claimed, *rightful), shell_word(layout.root.string())));
 }
 
 // Leftovers of an interrupted init are taken over, anything else is somebody's.

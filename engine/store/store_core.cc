@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 #include "io/host.h"
 #include "store/index_sync.h"
 
@@ -271,7 +272,7 @@ void StoreCore::replace_damaged(StoreLock& lock, const Error& damage) {
   index_damage_ = fmt::format(
       "{}: the index was damaged and has been made anew from the files; whether they are sound "
       "says: ckptool verify {}\n  {}",
-      index_layout().index().string(), layout_.root.string(), reason);
+      index_layout().index().string(), shell_word(layout_.root.string()), reason);
 }
 
 std::optional<std::string> StoreCore::index_damage() const {
@@ -286,7 +287,7 @@ Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("{}: a file stands in the place of the index's directory; run: ckptool "
                             "repair {}",
-                            layout.index().string(), layout_.root.string()));
+                            layout.index().string(), shell_word(layout_.root.string())));
   }
   close_index();
   remove_leftovers(*fs_, layout);

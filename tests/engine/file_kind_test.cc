@@ -65,7 +65,7 @@ TEST(PyTorchAdvice, NamesTheFilesAndTheTrainingDictionaries) {
                            "torch.load(\"runs/best.pt\", map_location=\"cpu\", weights_only=True)",
                            "state.get(\"state_dict\", state.get(\"model\", state))",
                            "safetensors.torch.save_file(state, \"runs/best.safetensors\")",
-                           "ckptool convert 'runs/best.safetensors' 'runs/best.ckp'"}) {
+                           "ckptool convert runs/best.safetensors runs/best.ckp"}) {
     EXPECT_NE(advice.find(part), std::string::npos) << part << "\nnot in:\n" << advice;
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ckp/records.h"
+#include "ckp/shell_word.h"
 #include "ckp/value.h"
 
 namespace ckp::tool {
@@ -28,8 +29,6 @@ std::string shape_text(const std::vector<std::int64_t>& shape);
 std::string value_text(const Value& value);
 // Control characters as \xNN: text from a file must not steer the terminal.
 std::string printable(std::string_view text);
-// The text as one word of a shell command, quoted where it must be.
-std::string shell_word(std::string_view text);
 
 // The first eight digits of an id, or as many more as it takes until one is a letter: digits alone
 // would be read as an epoch in an address.
