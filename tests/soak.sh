@@ -12,12 +12,15 @@ invoked_from=$PWD
 cd "$(dirname "$0")/.."
 
 duration=${1:-}
+if [[ ! $duration =~ ^(0|[1-9][0-9]*[hms])$ ]]; then
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+fi
 case $duration in
   *h) seconds=$((${duration%h} * 3600)) ;;
   *m) seconds=$((${duration%m} * 60)) ;;
   *s) seconds=${duration%s} ;;
   0) seconds=0 ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 report=$(cd "$invoked_from" && realpath -m "${2:-soak-report.txt}")
 
