@@ -136,6 +136,12 @@ bool RepairReport::restores_all() const {
                      [](const RepairStep& step) { return step.restores; });
 }
 
+bool RepairReport::can_do_nothing() const {
+  return !steps.empty() && std::all_of(steps.begin(), steps.end(), [](const RepairStep& step) {
+    return step.action == RepairAction::leave;
+  });
+}
+
 bool RepairReport::repair_again() const {
   return std::any_of(steps.begin(), steps.end(), [](const RepairStep& step) {
     return step.action == RepairAction::put_back || step.action == RepairAction::make_runs;

@@ -13,6 +13,7 @@
 #include "check/pack_check.h"
 #include "check/reference_check.h"
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 #include "retention/snapshot.h"
 #include "runs/record_codec.h"
 #include "store/marks.h"
@@ -141,8 +142,10 @@ class StoreVerifier {
       add_finding(path, "",
                   fmt::format("{}: alias {} points at checkpoint {}, which is not in the store; "
                               "give it to another one: ckptool promote {} ADDRESS {}",
-                              path, name, change.to->hex(), core_.layout().root.string(), name));
+                              path, name, change.to->hex(),
+                              shell_word(core_.layout().root.string()), name));
       report_.findings.back().checkpoint = change.to->hex();
+      report_.findings.back().alias = true;
     }
   }
 

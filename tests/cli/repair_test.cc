@@ -119,6 +119,41 @@ TEST_F(RepairCommandTest, OneThatMakesRunsAnewAsksForTheNextOne) {
   EXPECT_EQ(ckptool({"verify", "store"}).code, 0);
 }
 
+TEST_F(RepairCommandTest, ACommandToTypeNextLooksAsCloselyAsTheOneBefore) {
+  flip_byte(pack_of(1), 40'000);
+  EXPECT_TRUE(contains(ckptool({"verify", "store", "--full"}).out,
+                       "next: ckptool repair store --dry-run --full\n"));
+  EXPECT_TRUE(contains(ckptool({"repair", "store", "--dry-run", "--full", "--exclusive"}).out,
+                       "next: ckptool repair store --full --exclusive\n"));
+  EXPECT_TRUE(
+      contains(ckptool({"repair", "store", "--full"}).out, "next: ckptool verify store --full\n"));
+}
+
+TEST_F(RepairCommandTest, WhereItCanDoNothingItIsNotTheNextCommand) {
+  const fs::path pack = pack_of(1);
+  fs::remove(pack);
+  fs::create_directory(pack);
+  const Result plan = ckptool({"repair", "store", "--dry-run"});
+  EXPECT_EQ(plan.code, 4) << plan;
+  EXPECT_TRUE(contains(plan.out, "move it away")) << plan;
+  EXPECT_TRUE(contains(plan.out, "then: ckptool verify store\n")) << plan;
+  EXPECT_FALSE(contains(plan.out, "next: ckptool repair")) << plan;
+}
+
+// The newest one is damaged: no rule may take the others, and nobody is told to delete it unseen.
+TEST_F(RepairCommandTest, PruneNamesCommandsThatCanBePasted) {
+  flip_byte(pack_of(2), 40'000);
+  fs::rename(store(), root() / "my store");
+  const Result refused = ckptool({"prune", "my store", "--keep-last", "1"});
+  EXPECT_EQ(refused.code, 4) << refused;
+  EXPECT_TRUE(contains(refused.err,
+                       "ckptool repair 'my store'; or remove it: ckptool rm "
+                       "'my store' cnn@"))
+      << refused;
+  EXPECT_EQ(ckptool({"repair", "my store"}).code, 3);
+  EXPECT_EQ(ckptool({"prune", "my store", "--keep-last", "1"}).code, 0);
+}
+
 TEST_F(RepairCommandTest, AnUnreadablePackNoLongerBlocksPruning) {
   const fs::path pack = pack_of(1);
   write_bytes(pack, std::string(fs::file_size(pack), '\0'));

@@ -61,7 +61,7 @@ TEST_F(VerifyCommandTest, AFlippedByteIsNamedWithRunEpochTensorChunkAndFile) {
   EXPECT_EQ(finding["run"], "cnn");
   EXPECT_EQ(finding["epoch"], 2);
   EXPECT_EQ(finding["checkpoint"], saved_[1].id.hex());
-  EXPECT_EQ(finding["next"], "ckptool repair store --dry-run") << json;
+  EXPECT_EQ(finding["next"], "ckptool repair store --dry-run --full") << json;
 }
 
 TEST_F(VerifyCommandTest, ATruncatedPackIsDamage) {
@@ -132,6 +132,24 @@ TEST_F(VerifyCommandTest, ANewerFileIsNamedAndNotCalledDamaged) {
 TEST_F(VerifyCommandTest, ADamagedStoreFileNamesTheNextCommand) {
   flip_byte(store() / "STORE", 45);
   expect_error({"verify", "store"}, 4, "corrupt", {"STORE", "ckptool repair store --dry-run"});
+}
+
+// Not one that would find nothing to do.
+TEST_F(VerifyCommandTest, AnAliasOfALostCheckpointLeadsToTheAliases) {
+  ASSERT_EQ(ckptool({"promote", "store", "cnn@2", "production"}).code, 0);
+  const std::string id = ckptool({"show", "store", "cnn@2", "--json"}).json()["checkpoint"]["id"];
+  for (const auto& entry : fs::recursive_directory_iterator(store() / "runs")) {
+    if (contains(entry.path().filename().string(), id)) flip_byte(entry.path(), 40'000);
+  }
+  ASSERT_EQ(ckptool({"repair", "store"}).code, 3);
+  const Result found = ckptool({"verify", "store"});
+  EXPECT_EQ(found.code, 4) << found;
+  EXPECT_TRUE(contains(found.out, "alias production points at checkpoint " + id)) << found;
+  EXPECT_TRUE(contains(found.out, "\nnext: ckptool aliases store\n")) << found;
+  const nlohmann::json json = ckptool({"verify", "store", "--json"}).json();
+  EXPECT_EQ(json["findings"][0]["alias"], true);
+  EXPECT_EQ(json["findings"][0]["next"], "ckptool aliases store");
+  EXPECT_TRUE(contains(ckptool({"aliases", "store"}).out, "gone"));
 }
 
 TEST_F(VerifyCommandTest, InterruptedItSaysThatItIsNotComplete) {

@@ -180,17 +180,27 @@ class Repair : public Command {
       text +=
           "damage is looked for when everything is in its place: by the repair after this one\n";
     }
+    if (dry_run_ && report.can_do_nothing()) {
+      return text + fmt::format(
+                        "repair can change nothing here; do what is said above, then: "
+                        "ckptool verify {}{}\n",
+                        shell_word(store), level());
+    }
     if (dry_run_) {
-      return text +
-             fmt::format("nothing was changed; next: ckptool repair {}\n", shell_word(store));
+      return text + fmt::format("nothing was changed; next: ckptool repair {}{}{}\n",
+                                shell_word(store), level(), exclusive_ ? " --exclusive" : "");
     }
     if (!report.set_aside.empty()) {
       text += fmt::format("the originals ({}) are in {}\n", human_size(report.bytes_set_aside),
                           printable(report.set_aside));
     }
-    return text + fmt::format("next: ckptool {} {}\n", report.repair_again() ? "repair" : "verify",
-                              shell_word(store));
+    return text + fmt::format("next: ckptool {} {}{}\n",
+                              report.repair_again() ? "repair" : "verify", shell_word(store),
+                              level());
   }
+
+  // What was looked for closely is to be looked for so again.
+  std::string_view level() const { return full_ ? " --full" : ""; }
 
   bool dry_run_ = false;
   bool full_ = false;

@@ -38,23 +38,31 @@ std::string place_of(const Finding& finding) {
 }
 
 // The command to type next.
-std::string next_command(const Finding& finding, const std::string& store) {
+std::string next_command(const Finding& finding, VerifyLevel level, const std::string& store) {
   if (store.empty()) return "";
   if (finding.index) return "ckptool rebuild-index " + shell_word(store);
-  return fmt::format("ckptool repair {} --dry-run", shell_word(store));
+  if (finding.alias) return "ckptool aliases " + shell_word(store);
+  // Damage that only decoding shows is not seen by a repair that does not decode.
+  return fmt::format("ckptool repair {} --dry-run{}", shell_word(store),
+                     level == VerifyLevel::full ? " --full" : "");
 }
 
 // What to do about all of it, once.
-std::string advice(const VerifyReport& report, const std::string& store) {
+std::string advice(const VerifyReport& report, VerifyLevel level, const std::string& store) {
   if (report.findings.empty()) return "";
   if (store.empty()) return "put back a copy of the file\n";
-  const auto other = std::find_if_not(report.findings.begin(), report.findings.end(),
-                                      [](const Finding& finding) { return finding.index; });
-  if (other == report.findings.end()) {
-    return fmt::format("next: {}\n", next_command(report.findings.front(), store));
+  const auto first_of = [&](const auto& is_one) {
+    return std::find_if(report.findings.begin(), report.findings.end(), is_one);
+  };
+  const auto none = report.findings.end();
+  const auto other = first_of([](const Finding& one) { return !one.index && !one.alias; });
+  if (other != none) {
+    return fmt::format("put back copies of the damaged files, or next: {}\n",
+                       next_command(*other, level, store));
   }
-  return fmt::format("put back copies of the damaged files, or next: {}\n",
-                     next_command(*other, store));
+  const auto index = first_of([](const Finding& one) { return one.index; });
+  return fmt::format("next: {}\n",
+                     next_command(index != none ? *index : report.findings.front(), level, store));
 }
 
 // The message without the path that stands above it already.
@@ -75,7 +83,7 @@ std::string finding_text(const Finding& finding) {
   return text;
 }
 
-Json finding_json(const Finding& finding, const std::string& store) {
+Json finding_json(const Finding& finding, VerifyLevel level, const std::string& store) {
   const auto number = [](std::int64_t value) { return value < 0 ? Json(nullptr) : Json(value); };
   return {{"file", finding.path},
           {"run", finding.run},
@@ -88,8 +96,9 @@ Json finding_json(const Finding& finding, const std::string& store) {
           {"offset", number(finding.offset)},
           {"other_checkpoints", finding.other_checkpoints},
           {"index", finding.index},
+          {"alias", finding.alias},
           {"message", finding.message},
-          {"next", next_command(finding, store)}};
+          {"next", next_command(finding, level, store)}};
 }
 
 std::string summary(const VerifyReport& report, const VerifyOptions& options,
@@ -126,15 +135,17 @@ std::string verify_text(const VerifyReport& report, const VerifyOptions& options
   for (const std::string& denied : report.denied) {
     text += "not checked: " + printable(denied) + "\n";
   }
-  if (quiet) return text + advice(report, store);
+  if (quiet) return text + advice(report, options.level, store);
   for (const std::string& note : report.notes) text += "note: " + printable(note) + "\n";
-  return text + summary(report, options, store) + advice(report, store);
+  return text + summary(report, options, store) + advice(report, options.level, store);
 }
 
 Json verify_json(const VerifyReport& report, const VerifyOptions& options,
                  const std::string& store) {
   Json findings = Json::array();
-  for (const Finding& finding : report.findings) findings.push_back(finding_json(finding, store));
+  for (const Finding& finding : report.findings) {
+    findings.push_back(finding_json(finding, options.level, store));
+  }
   return {{"clean", report.clean()},       {"complete", report.complete},
           {"timed_out", report.timed_out}, {"level", level_name(options.level)},
           {"subset", options.subset},      {"seed", options.seed},

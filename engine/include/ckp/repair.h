@@ -52,6 +52,8 @@ struct RepairReport {
   bool nothing_to_do() const { return steps.empty(); }
   // Nothing is lost, and nothing is left as it is.
   bool restores_all() const;
+  // There is damage, and people have to do something about all of it.
+  bool can_do_nothing() const;
   // Damage was not looked for, since something had to be put in its place first: repair once more.
   bool repair_again() const;
 };

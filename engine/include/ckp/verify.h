@@ -32,7 +32,8 @@ struct Finding {
   std::int64_t offset = -1;             // in the file
   std::uint64_t other_checkpoints = 0;  // further live checkpoints that use this chunk
   bool index = false;                   // of the index alone: making it anew is the cure
-  std::string message;                  // what was expected and what was found
+  bool alias = false;   // of an alias that points at nothing: to point it elsewhere is the cure
+  std::string message;  // what was expected and what was found
 };
 
 struct VerifyProgress {
