@@ -16,22 +16,13 @@
 namespace ckp {
 namespace {
 
-std::vector<std::byte> read_start(FileSystem& fs, const std::filesystem::path& path,
-                                  std::size_t size) {
-  std::vector<std::byte> bytes(size);
-  bytes.resize(fs.open(path, OpenMode::read)->read_at(0, bytes));
-  return bytes;
-}
-
 // `problem` is empty when the file is as it should be.
 NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
   NewIdentity found;
   try {
     found.seen = fs.status(layout.identity());
     if (found.seen) {
-      // One byte more than it has, so that a longer file is seen.
-      found.identity = format::decode_store_identity(
-          read_start(fs, layout.identity(), format::StoreIdentity::size + 1));
+      found.identity = read_whole_identity(fs, layout);
       const Uuid claimed = found.identity.uuid;
       const auto rightful = rightful_uuid(fs, layout, claimed);
       if (!rightful) return found;

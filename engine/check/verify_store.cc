@@ -16,6 +16,7 @@
 #include "ckp/shell_word.h"
 #include "retention/snapshot.h"
 #include "runs/record_codec.h"
+#include "store/identity.h"
 #include "store/marks.h"
 
 namespace ckp {
@@ -30,6 +31,7 @@ class StoreVerifier {
         index_(core) {}
 
   VerifyReport run() {
+    check_identity();
     add_obstacles();
     index_.look_before();
     snapshot_ = take_snapshot(core_, cache_);
@@ -93,6 +95,17 @@ class StoreVerifier {
     for (const PackFacts* pack : packs) files.push_back(pack->file.path);
     check_packs(core_.fs(), files, scope_, options_.threads, counter,
                 [&](std::size_t i, PackCheck& check) { take(*packs[i], check); });
+  }
+
+  // The store is open; what stands behind the file's end has kept nobody from that.
+  void check_identity() {
+    const std::string path = core_.layout().identity().string();
+    try {
+      read_whole_identity(core_.fs(), core_.layout());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt && error.code() != ErrorCode::not_found) throw;
+      add_finding(path, "", error.what());
+    }
   }
 
   // Before the index is asked, which moves them.

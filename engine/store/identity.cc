@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <vector>
 
 #include "ckp/error.h"
 #include "store/store_lock.h"
@@ -18,6 +19,12 @@ std::optional<format::StateBlock> any_state_block(FileSystem& fs, const StoreLay
 }
 
 }  // namespace
+
+format::StoreIdentity read_whole_identity(FileSystem& fs, const StoreLayout& layout) {
+  std::vector<std::byte> bytes(format::StoreIdentity::size + 1);
+  bytes.resize(fs.open(layout.identity(), OpenMode::read)->read_at(0, bytes));
+  return format::decode_store_identity(bytes);
+}
 
 std::optional<Uuid> remembered_uuid(FileSystem& fs, const StoreLayout& layout) {
   const auto block = any_state_block(fs, layout);

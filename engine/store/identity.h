@@ -10,6 +10,9 @@
 
 namespace ckp {
 
+// The file STORE, of which a longer one is damaged, too. Error(not_found), Error(corrupt).
+format::StoreIdentity read_whole_identity(FileSystem& fs, const StoreLayout& layout);
+
 // The store's uuid as the lock file has it. Nothing when it has no state block.
 std::optional<Uuid> remembered_uuid(FileSystem& fs, const StoreLayout& layout);
 

@@ -46,6 +46,16 @@ TEST_F(VerifyTest, ASoundStoreIsCleanAtEveryLevel) {
 
 // Every byte of a pack changed in turn: verify reports each, and load reports it or returns exact
 // data.
+// As repair does.
+TEST_F(VerifyTest, AStoreFileThatHasGrownIsReported) {
+  Store::create(path());
+  std::ofstream(path() / "STORE", std::ios::app | std::ios::binary) << 'x';
+  const VerifyReport report = Store::open(path()).verify();
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_EQ(report.findings[0].path, (path() / "STORE").string());
+  EXPECT_NE(report.findings[0].message.find("129 bytes, expected 128"), std::string::npos);
+}
+
 TEST_F(VerifyTest, EveryFlippedByteOfAPackIsReported) {
   Store store = Store::create(path());
   ckp::Run run = store.create_run(run_options("cnn"));
