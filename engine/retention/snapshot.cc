@@ -26,6 +26,11 @@ void add_chunks(const format::PackDirectory& directory, PackFacts& facts) {
     facts.chunks.push_back({entry.number, entry.stored_size});
   }
   facts.alignment_log2 = directory.header.alignment_log2;
+  facts.manifest_bytes = 0;
+  facts.manifest_copies = directory.manifests.size();
+  for (const format::TableEntry& entry : directory.manifests) {
+    facts.manifest_bytes += entry.stored_size;
+  }
   const format::Features& uses = directory.uses;
   facts.rewritable = directory.header.versions.write_version <= format::current_version &&
                      uses.ignore == 0 && uses.read_only == 0;

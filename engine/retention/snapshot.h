@@ -31,6 +31,8 @@ struct PackFacts {
   CheckpointRecord record;             // when readable and with a manifest
   std::vector<StoredChunk> chunks;     // by number
   std::uint8_t alignment_log2 = 0;
+  std::uint64_t manifest_bytes = 0;   // stored, of all copies
+  std::uint64_t manifest_copies = 0;  // of all manifests
   bool rewritable = false;  // it carries nothing of which this version does not know
 };
 

@@ -15,6 +15,7 @@
 #include "io/host.h"
 #include "query/search.h"
 #include "retention/prune.h"
+#include "retention/take_stats.h"
 #include "store/identity.h"
 #include "store/import.h"
 #include "store/marks.h"
@@ -372,6 +373,10 @@ PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::strin
 PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs,
                        const PruneOptions& options) {
   return ckp::prune(*impl_->core, policy, runs, options);
+}
+
+StoreStats Store::stats(double waste_threshold) const {
+  return take_stats(*impl_->core, waste_threshold);
 }
 
 VerifyReport Store::verify(const VerifyOptions& options) const {

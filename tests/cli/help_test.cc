@@ -5,8 +5,8 @@ namespace ckp::test {
 namespace {
 
 const std::vector<std::string> commands{
-    "init",  "runs", "ls",      "show",    "best",    "params", "diff",   "verify",       "repair",
-    "prune", "rm",   "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
+    "init",   "runs",  "ls", "show",    "best",    "params",  "diff",   "stats",  "verify",
+    "repair", "prune", "rm", "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
 
 using HelpTest = CliTest;
 

@@ -19,6 +19,7 @@
 #include "ckp/retention.h"
 #include "ckp/run.h"
 #include "ckp/search.h"
+#include "ckp/stats.h"
 #include "ckp/verify.h"
 
 namespace ckp {
@@ -188,6 +189,12 @@ class Store {
                   const PruneOptions& options = {});
 
   VerifyReport verify(const VerifyOptions& options = {}) const;
+
+  // Where the bytes are. Reads the ends and the manifest of every pack and no tensor, one manifest
+  // at a time; memory grows with the number of packs, and of chunks that they hold. What cannot be
+  // read is named, and the rest is counted. Takes no lock: what others save or prune meanwhile is
+  // counted as it was or as it will be. `waste_threshold` as in PruneOptions.
+  StoreStats stats(double waste_threshold = PruneOptions{}.waste_threshold) const;
 
   // Takes a standalone file into the store as the one checkpoint of a new run; the file stays.
   // Error(already_exists) when the run exists, unless an import left it that was interrupted before
