@@ -2,6 +2,8 @@
 // need it, and is never waited for.
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "repair_fixture.h"
 
 namespace ckp {
