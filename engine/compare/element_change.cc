@@ -95,6 +95,8 @@ class Values final : public ElementComparison {
         largest = std::max(largest, std::abs(change));
       }
       sums_.changed += is_changed ? 1 : 0;
+      sums_.nonfinite_a += finite_a ? 0 : 1;
+      sums_.nonfinite_b += finite_b ? 0 : 1;
       if (!finite_b && finite_a) found_(position + i, b + i * components * sizeof(Bits));
     }
     sums_.a += sum_a;
@@ -105,12 +107,23 @@ class Values final : public ElementComparison {
 
   void add_equal(const std::byte* a, std::uint64_t count) override {
     Sum sum = 0;
-    for (std::uint64_t i = 0; i < count * components; ++i) {
-      const Sum value = Scalar::value(load<Bits>(a + i * sizeof(Bits)));
-      if (std::isfinite(value)) sum += value * value;
+    std::uint64_t nonfinite = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      bool finite = true;
+      for (std::size_t c = 0; c < components; ++c) {
+        const Sum value = Scalar::value(load<Bits>(a + (i * components + c) * sizeof(Bits)));
+        if (std::isfinite(value)) {
+          sum += value * value;
+        } else {
+          finite = false;
+        }
+      }
+      nonfinite += finite ? 0 : 1;
     }
     sums_.a += sum;
     sums_.b += sum;
+    sums_.nonfinite_a += nonfinite;
+    sums_.nonfinite_b += nonfinite;
   }
 
  private:
@@ -125,14 +138,15 @@ class BitsOnly final : public ElementComparison {
   void add(const std::byte* a, const std::byte* b, std::uint64_t count,
            std::uint64_t position) override {
     for (std::uint64_t i = 0; i < count; ++i) {
-      if (a[i] == b[i]) continue;
-      ++sums_.changed;
-      if (has_nonfinite(dtype_, b + i, 1) && !has_nonfinite(dtype_, a + i, 1)) {
-        found_(position + i, b + i);
-      }
+      sums_.changed += a[i] == b[i] ? 0 : 1;
+      const bool finite_a = !has_nonfinite(dtype_, a + i, 1);
+      const bool finite_b = !has_nonfinite(dtype_, b + i, 1);
+      sums_.nonfinite_a += finite_a ? 0 : 1;
+      sums_.nonfinite_b += finite_b ? 0 : 1;
+      if (!finite_b && finite_a) found_(position + i, b + i);
     }
   }
-  void add_equal(const std::byte*, std::uint64_t) override {}
+  void add_equal(const std::byte* a, std::uint64_t count) override { add(a, a, count, 0); }
 
  private:
   DType dtype_;

@@ -19,6 +19,7 @@ ElementKind kind_of_element(DType dtype, const std::byte* element);
 // What has been seen of two tensors so far. The sums are those of squares.
 struct ElementSums {
   std::uint64_t changed = 0;
+  std::uint64_t nonfinite_a = 0, nonfinite_b = 0;
   long double a = 0, b = 0, change = 0;
   long double max_change = 0;
 };

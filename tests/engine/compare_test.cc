@@ -148,6 +148,26 @@ TEST_F(CompareTest, ComplexNumbersCountOnceAndAreMeasuredByComponents) {
   EXPECT_EQ(change.max_change, 4.0);
   ASSERT_TRUE(change.new_nonfinite.has_value());
   EXPECT_EQ(change.new_nonfinite->number, 1u);
+  EXPECT_EQ(change.nonfinite_a, 0u);
+  EXPECT_EQ(change.nonfinite_b, 1u);
+}
+
+// Once each, also where both components are, and also of what is equal on both sides.
+TEST_F(CompareTest, ElementsThatAreNotFiniteAreCounted) {
+  const std::vector<float> values{not_a_number, infinity, 1, infinity, 5, 6, 7, 8};
+  const auto bytes = bytes_with(values);
+  const TensorView view = view_of(bytes, DType::complex64, {4}, {1});
+  const TensorChange same = compare_views(view, view, Norms::all_tensors);
+  EXPECT_EQ(same.nonfinite_a, 2u);
+  EXPECT_EQ(same.nonfinite_b, 2u);
+  EXPECT_DOUBLE_EQ(*same.norm_a, std::sqrt(1.0 + 25 + 36 + 49 + 64));
+  const TensorChange repeated =
+      compare_views(view_of(bytes, DType::float32, {3, 2}, {0, 1}),
+                    view_of(bytes, DType::float32, {3, 2}, {0, 1}), Norms::all_tensors);
+  EXPECT_EQ(repeated.nonfinite_a, 6u);
+  const auto eighths = bytes_with<std::uint8_t>({1, 0x7c, 3});
+  const TensorView small = view_of(eighths, DType::float8_e5m2, {3}, {1});
+  EXPECT_EQ(compare_views(small, small, Norms::all_tensors).nonfinite_b, 1u);
 }
 
 TEST_F(CompareTest, ALazyConjugationIsAChange) {

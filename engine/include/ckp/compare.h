@@ -56,7 +56,9 @@ struct TensorChange {
   std::optional<double> norm_a = {}, norm_b = {};  // Euclidean
   std::optional<double> norm_change = {};          // of B - A
   std::optional<double> max_change = {};           // the largest absolute one
-  bool whole_norms = true;                         // norm_a and norm_b are of the whole tensor
+  // Elements that are NaN or infinite, of those that were read.
+  std::uint64_t nonfinite_a = 0, nonfinite_b = 0;
+  bool whole_norms = true;  // norm_a, norm_b and the counts above are of the whole tensor
   // The first in row-major order that is finite in A.
   std::optional<NonfiniteElement> new_nonfinite = {};
   std::string damage = {};  // of an unreadable one: file, chunk and offset
