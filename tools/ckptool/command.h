@@ -92,6 +92,7 @@ std::unique_ptr<Command> make_best();
 std::unique_ptr<Command> make_params();
 std::unique_ptr<Command> make_diff();
 std::unique_ptr<Command> make_drift();
+std::unique_ptr<Command> make_bisect();
 std::unique_ptr<Command> make_stats();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_repair();

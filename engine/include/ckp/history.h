@@ -69,4 +69,38 @@ struct DriftReport {
 DriftReport drift(const Store& store, std::span<const CheckpointRecord> checkpoints,
                   const HistoryOptions& options = {});
 
+// A tensor with a NaN or an infinity in it.
+struct NonfiniteTensor {
+  std::string name;
+  TensorType type;
+  NonfiniteElement first;  // in row-major order
+};
+
+struct FirstNonfinite {
+  // The first checkpoint with such a tensor, and all of its tensors that were asked for and have
+  // one, by name. Nothing: all that could be read is finite.
+  std::optional<CheckpointRecord> checkpoint = {};
+  std::vector<NonfiniteTensor> tensors = {};
+  // The last before it (or, when there is none, of all) that has been read in full and is finite.
+  std::optional<CheckpointRecord> last_good = {};
+  // What could not be read up to the answer, one line each. When there is any, an earlier
+  // checkpoint may be the first.
+  std::vector<std::string> damage = {};
+  std::uint64_t checkpoints_read = 0;
+  std::uint64_t bytes_read = 0;  // raw, of tensors
+  bool complete = true;
+};
+
+// The first of the checkpoints, in the order given, in which a wanted tensor has a NaN or an
+// infinity. Goes forward and looks at all of them up to the answer: a NaN may come and go, so that
+// halving could end at a later one. It costs what reading the different chunks costs: what was
+// finite once is known by its chunk's digest and is not read again, here or in another checkpoint
+// (only of strided tensors rows shorter than 4 KiB are); integers are not read at all. Memory
+// grows with the number of different chunks, some 64 bytes each. CheckpointRecord::nonfinite is not
+// asked: it leaves out tensors that their trainer has excluded (TensorView::check_finite), and does
+// not say where. Error(not_found) as of drift().
+FirstNonfinite find_first_nonfinite(const Store& store,
+                                    std::span<const CheckpointRecord> checkpoints,
+                                    const HistoryOptions& options = {});
+
 }  // namespace ckp
