@@ -10,6 +10,7 @@
 #include "rewrite_fixture.h"
 #include "store/registration.h"
 #include "store/store_core.h"
+#include "support/hooked_file_system.h"
 #include "support/seed.h"
 
 namespace ckp {
@@ -273,6 +274,38 @@ TEST_F(StatsTest, WhatCannotBeReadIsNamedAndTheRestIsCounted) {
   const StoreStats newer = stats_of(store);
   ASSERT_EQ(newer.unread.size(), 1u);
   EXPECT_EQ(newer.unread[0].code, ErrorCode::newer_format);
+}
+
+// Whenever it opens a file, others prune: what it has listed is gone, and it looks again.
+TEST_F(StatsTest, APruneMeanwhileIsNoDamage) {
+  bool pruned = true;
+  for (int turn = 1; pruned; ++turn) {
+    SCOPED_TRACE("before pack " + std::to_string(turn) + " is opened");
+    std::filesystem::remove_all(path());
+    Store store = Store::create(path());
+    ckp::Run run = store.create_run(run_options("cnn"));
+    for (int epoch = 1; epoch <= 3; ++epoch) save_parts(run, {epoch, 7}, epoch);
+    const auto hooked = std::make_shared<test::HookedFileSystem>();
+    const Store watched = Store::open(path(), {.file_system = hooked});
+    pruned = false;
+    int opened = 0;
+    hooked->before = [&](const std::string& operation) {
+      if (!operation.starts_with("open ") || operation.find(".ckp") == std::string::npos) return;
+      if (++opened != turn) return;
+      pruned = true;
+      store.prune(keep_last(1));
+    };
+    const StoreStats stats = watched.stats();
+    hooked->before = nullptr;
+    EXPECT_TRUE(stats.unread.empty());
+    expect_chain(stats.needed);
+    EXPECT_EQ(stats.needed.missing, 0u);
+    EXPECT_EQ(stats.disk.payload, stats.needed.stored);
+    EXPECT_TRUE(stats.needed.checkpoints == 1 || stats.needed.checkpoints == 3);
+    if (!pruned) {
+      EXPECT_GT(turn, 3) << "no pack was opened";
+    }
+  }
 }
 
 // Saves, prunes and removals in any order: the sums hold, and are those of the files.
