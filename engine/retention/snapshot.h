@@ -33,7 +33,7 @@ struct PackFacts {
   std::uint8_t alignment_log2 = 0;
   std::uint64_t manifest_bytes = 0;   // stored, of all copies
   std::uint64_t manifest_copies = 0;  // of all manifests
-  bool rewritable = false;  // it carries nothing of which this version does not know
+  bool rewritable = false;            // it carries nothing of which this version does not know
 };
 
 // A file that no checkpoint is: a temporary pack, or one already dead.
