@@ -40,10 +40,10 @@ class State {
   std::span<std::byte> tensor(std::size_t i) {
     return std::span(bytes_).subspan(i * tensor_size, tensor_size);
   }
-  // An optimizer's step, as far as a save can tell: one value of each page is another one.
+  // An optimizer's step, as far as a save can tell: one value of each row of a patch is another.
   void train(std::size_t first, std::size_t count) {
     ++step_;
-    for (std::size_t at = first * tensor_size; at < (first + count) * tensor_size; at += 4096) {
+    for (std::size_t at = first * tensor_size; at < (first + count) * tensor_size; at += 256) {
       touch(at);
     }
   }

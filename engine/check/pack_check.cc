@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ckp/error.h"
+#include "ckp/format/patch.h"
 #include "ckp/format/per_thread.h"
 #include "ckp/format/record.h"
 
@@ -92,6 +93,24 @@ void PackChecker::check_manifests() {
     report(-1, -1, error.what());
   }
   for (std::string& line : damage) report(-1, -1, std::move(line));
+  if (!check_.manifest || scope_.level != VerifyLevel::full) return;
+  for (const format::Patch& patch : check_.manifest->patches) {
+    const format::ChunkAddress& chunk = check_.manifest->references[patch.reference].address;
+    if (chunk.pack.is_nil()) patched_lengths_.emplace(chunk.number, patch.length);
+  }
+}
+
+// A patch that no load could apply.
+void PackChecker::check_patches(const TableEntry& entry, std::span<const std::byte> raw) const {
+  const auto [begin, end] = patched_lengths_.equal_range(entry.number);
+  for (auto patch = begin; patch != end; ++patch) {
+    try {
+      format::decode_patch(raw, patch->second);
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("{}: chunk {} at offset {}: {}", source_->name(),
+                                            entry.number, entry.offset, error.what()));
+    }
+  }
 }
 
 void PackChecker::lay_out() {
@@ -254,7 +273,7 @@ void PackChecker::check_chunk(std::span<const std::byte> record, const TableEntr
     format::decode(header.codec, stored, raw);
     decoded = raw;
   }
-  if (digest_of(decoded) == entry.raw_digest) return;
+  if (digest_of(decoded) == entry.raw_digest) return check_patches(entry, decoded);
   format::read_chunk(*source_, *check_.directory, entry, raw);  // says what differs
 }
 
@@ -262,6 +281,7 @@ void PackChecker::check_alone(const TableEntry& entry) {
   if (scope_.level == VerifyLevel::full) {
     std::vector<std::byte> raw(entry.raw_size);
     format::read_chunk(*source_, *check_.directory, entry, raw);
+    check_patches(entry, raw);
   } else if (entry.stored_size > large_chunk) {
     check_in_stretches(entry);
   } else {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -86,6 +87,7 @@ class PackChecker {
   void check_each(const Piece& piece);
   void check_chunk(std::span<const std::byte> record, const format::TableEntry& entry);
   void check_alone(const format::TableEntry& entry);
+  void check_patches(const format::TableEntry& entry, std::span<const std::byte> raw) const;
   void check_in_stretches(const format::TableEntry& entry);
   void check_padding(std::uint64_t begin, std::uint64_t size);
   void check_zero(std::span<const std::byte> padding, std::uint64_t offset);
@@ -98,6 +100,7 @@ class PackChecker {
   ProgressCounter& counter_;
   std::vector<Extent> extents_;  // by offset
   std::vector<Piece> pieces_;
+  std::multimap<std::uint32_t, std::uint64_t> patched_lengths_;  // by chunk, at level full
   std::mutex mutex_;  // guards check_.problems while threads run
   std::atomic<std::uint64_t> chunks_{0};
   PackCheck check_;

@@ -1,10 +1,12 @@
 #include "load/read_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
-#include "ckp/format/patch.h"
+#include "ckp/error.h"
 #include "save/buffer_pool.h"
 #include "save/parallel.h"
 #include "save/strided_view.h"
@@ -130,8 +132,19 @@ void ReadPlan::apply_patches(const ReadChunk& read, unsigned threads) {
   });
 }
 
+format::PatchRows ReadPlan::decode(const format::Patch& patch,
+                                   std::span<const std::byte> raw) const {
+  try {
+    return format::decode_patch(raw, patch.length);
+  } catch (const Error& error) {
+    const format::ChunkAddress& at = manifest_.references[patch.reference].address;
+    const std::string pack = at.pack.is_nil() ? "the checkpoint's own pack" : at.pack.hex();
+    throw Error(error.code(), fmt::format("chunk {} of {}: {}", at.number, pack, error.what()));
+  }
+}
+
 void ReadPlan::apply(const format::Patch& patch, std::span<const std::byte> raw) const {
-  const format::PatchRows rows = format::decode_patch(raw, patch.length);
+  const format::PatchRows rows = decode(patch, raw);
   for (const std::size_t i : destinations_in_.at(patch.storage)) {
     const Destination& to = destinations_[i];
     format::each_row(rows, [&](std::uint64_t at, std::span<const std::byte> bytes) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ckp/format/manifest.h"
+#include "ckp/format/patch.h"
 #include "load/strided_copy.h"
 
 namespace ckp {
@@ -53,6 +54,7 @@ class ReadPlan {
   void run_transfers(const ReadChunk& read, unsigned threads);
   void apply_patches(const ReadChunk& read, unsigned threads);
   bool is_wanted(const format::Patch& patch) const;
+  format::PatchRows decode(const format::Patch& patch, std::span<const std::byte> raw) const;
   void apply(const format::Patch& patch, std::span<const std::byte> raw) const;
   const Transfer* find_direct(std::span<const Transfer> transfers) const;
   void distribute(std::span<const Transfer> transfers, const Transfer* done,

@@ -8,6 +8,9 @@
 
 #include "ckp/compare.h"
 #include "ckp/convert.h"
+#include "ckp/format/codec.h"
+#include "ckp/format/patch.h"
+#include "ckp/verify.h"
 #include "engine/sample_states.h"
 #include "engine/store_fixture.h"
 #include "support/seed.h"
@@ -282,7 +285,44 @@ TEST_F(PatchesTest, ComparedAndConvertedLikeAnyOther) {
   expect_holds(open_file(directory_ / "alone.ckp"), dict());
   write_safetensors(open(third), directory_ / "alone.safetensors");
   convert_safetensors(directory_ / "alone.safetensors", directory_ / "back.ckp");
-  EXPECT_TRUE(open_file(directory_ / "back.ckp").read("embedding") == table_);
+  EXPECT_TRUE(open_file(directory_ / "back.ckp").read("model/embedding") == table_);
+}
+
+// A pack from elsewhere whose checksums are all right.
+TEST_F(PatchesTest, APatchThatCannotBeAppliedIsFound) {
+  Bytes pack;
+  format::PackHeader header{.uuid = Uuid::from_hex(std::string(32, '7')).value()};
+  header.may_use = format::pack_features;
+  format::PackWriter writer(
+      [&](std::span<const std::byte> bytes) {
+        pack.insert(pack.end(), bytes.begin(), bytes.end());
+      },
+      header);
+  format::Manifest manifest;
+  const auto add = [&](const Bytes& raw) {
+    const auto size = static_cast<std::uint32_t>(raw.size());
+    const Digest digest = digest_of(raw);
+    const std::uint32_t number = writer.add_chunk(digest, size, format::Codec::raw, raw);
+    manifest.references.push_back({{{}, number}, digest, size});
+  };
+  const auto eight = [](std::uint32_t) { return std::as_bytes(std::span("1234567", 8)); };
+  Bytes patch;
+  format::encode_patch(8, std::vector<std::uint32_t>{2}, eight, patch);
+  add(Bytes(24));
+  add(patch);
+  manifest.storages = {{24, {{0, 0, 24}}}};
+  manifest.tensors = {{.name = "t", .dtype = DType::uint8, .shape = {24}, .strides = {1}}};
+  manifest.patches = {{0, 1, 0, 16}};  // two rows, and none with number 2
+  writer.finish(std::span(&manifest, 1));
+  const auto path = directory_ / "hostile.ckp";
+  test::write_bytes(path, pack);
+  EXPECT_TRUE(verify_file(path, {}).findings.empty());
+  const VerifyReport report = verify_file(path, {.level = VerifyLevel::full});
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_NE(report.findings[0].message.find("chunk 1 at offset"), std::string::npos);
+  EXPECT_NE(report.findings[0].message.find("row 2 of 8 bytes lies behind"), std::string::npos);
+  expect_error(ErrorCode::corrupt, "chunk 1 of the checkpoint's own pack: patch: row 2",
+               [&] { open_file(path).read("t"); });
 }
 
 }  // namespace
