@@ -8,6 +8,7 @@
 #include "ckp/error.h"
 #include "retention/prune_checks.h"
 #include "retention/rewrite.h"
+#include "store/hold.h"
 #include "store/marks.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
@@ -140,6 +141,7 @@ Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const K
 // `choose` makes the plan from a snapshot under it. Returns what was done.
 template <class Read, class Choose>
 PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const Choose& choose) {
+  DeletionLock deletion(core);
   Snapshot snapshot;
   Plan plan;
   {
@@ -147,6 +149,7 @@ PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const C
     read();
     {
       StoreLock lock = core.lock();
+      deletion.check_not_on_hold(lock);
       snapshot = take_snapshot(core, cache);
       plan = choose(snapshot);
       retire_and_collect(core, lock, snapshot, plan.going, plan.collection);

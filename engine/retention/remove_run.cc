@@ -6,6 +6,7 @@
 #include "retention/prune.h"
 #include "retention/rewrite.h"
 #include "runs/journal.h"
+#include "store/hold.h"
 #include "store/marks.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
@@ -75,8 +76,10 @@ void check_empty_run(const RunFacts& run, const Target& target) {
 
 // Under the store's lock: the run is gone afterwards, whatever is left to unlink.
 Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& directory,
-                     const PruneOptions& options, Which which, Snapshot& snapshot) {
+                     const PruneOptions& options, Which which, DeletionLock& deletion,
+                     Snapshot& snapshot) {
   StoreLock lock = core.lock();
+  deletion.check_not_on_hold(lock);
   snapshot = take_snapshot(core, cache);
   const Target target = find_target(core, snapshot, directory);
   const RunFacts& run = snapshot.runs[target.run];
@@ -100,12 +103,13 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
 
 std::uint64_t remove_one(StoreCore& core, const RunDirectory& directory,
                          const PruneOptions& options, Which which) {
+  DeletionLock deletion(core);
   PackCache cache;
   Snapshot snapshot = take_snapshot(core, cache);
   Collection collection;
   {
     const ReleasedReserve reserve(core.fs(), core.layout());
-    collection = take_away(core, cache, directory, options, which, snapshot);
+    collection = take_away(core, cache, directory, options, which, deletion, snapshot);
     unlink_dead(core, snapshot, collection.doomed, collection.garbage);
   }
   rewrite_packs(core, cache, collection);

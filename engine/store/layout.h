@@ -17,6 +17,8 @@ namespace lock_byte {
 constexpr std::uint64_t store = 1024;
 constexpr std::uint64_t index_gate = 1025;
 constexpr std::uint64_t index_data = 1026;
+constexpr std::uint64_t hold = 1027;
+constexpr std::uint64_t deletion = 1028;
 }  // namespace lock_byte
 
 // The byte of a journal or temporary pack that its owner holds.

@@ -16,6 +16,7 @@
 #include "query/search.h"
 #include "retention/prune.h"
 #include "retention/take_stats.h"
+#include "store/hold.h"
 #include "store/identity.h"
 #include "store/import.h"
 #include "store/marks.h"
@@ -374,6 +375,8 @@ PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> ru
                        const PruneOptions& options) {
   return ckp::prune(*impl_->core, policy, runs, options);
 }
+
+StoreHold Store::hold() { return take_hold(*impl_->core); }
 
 StoreStats Store::stats(double waste_threshold) const {
   return take_stats(*impl_->core, waste_threshold);

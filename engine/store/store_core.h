@@ -36,6 +36,7 @@ class StoreCore {
   // See Store.
   std::optional<std::string> index_damage() const;
   std::uint64_t save_memory() const { return save_memory_; }
+  std::int64_t lock_timeout_ms() const { return lock_timeout_ms_; }
   // Where the index is, or would be.
   const StoreLayout& index_layout() const { return place_ ? place_->layout : layout_; }
 

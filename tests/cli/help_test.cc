@@ -4,10 +4,10 @@
 namespace ckp::test {
 namespace {
 
-const std::vector<std::string> commands{"init",    "runs",    "ls",     "show",   "best",
-                                        "params",  "diff",    "drift",  "bisect", "stats",
-                                        "verify",  "repair",  "prune",  "rm",     "promote",
-                                        "aliases", "convert", "import", "digest", "rebuild-index"};
+const std::vector<std::string> commands{
+    "init",  "runs",    "ls",      "show",    "best",   "params", "diff",
+    "drift", "bisect",  "stats",   "hold",    "verify", "repair", "prune",
+    "rm",    "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
 
 using HelpTest = CliTest;
 

@@ -14,6 +14,7 @@
 #include "ckp/aliases.h"
 #include "ckp/clock.h"
 #include "ckp/file_system.h"
+#include "ckp/hold.h"
 #include "ckp/load.h"
 #include "ckp/records.h"
 #include "ckp/retention.h"
@@ -187,6 +188,11 @@ class Store {
   // (corrupt, or what reading said) names the way on, and nothing is deleted.
   PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
                   const PruneOptions& options = {});
+
+  // Keeps prune and the removals away, so that the store's files can be copied one by one. Waits
+  // for those that are under way. Error(locked) as for StoreOptions::lock_timeout_ms;
+  // Error(read_only) where nothing can be locked, and nothing deleted.
+  StoreHold hold();
 
   VerifyReport verify(const VerifyOptions& options = {}) const;
 
