@@ -229,8 +229,9 @@ Manifest decode_manifest(std::span<const std::byte> raw) {
 }
 
 std::span<const Patch> Manifest::patches_of(std::uint32_t storage) const {
-  const auto found = std::ranges::equal_range(patches, storage, {}, &Patch::storage);
-  return {found.begin(), found.end()};
+  const auto first = std::ranges::lower_bound(patches, storage, {}, &Patch::storage);
+  const auto last = std::ranges::upper_bound(patches, storage, {}, &Patch::storage);
+  return {first, last};
 }
 
 const TensorEntry* Manifest::find(std::string_view name) const {

@@ -11,7 +11,6 @@
 namespace ckp::format {
 namespace {
 
-constexpr std::size_t header_size = 8;
 constexpr std::size_t gap_size = 4;
 
 [[noreturn]] void bad_patch(const std::string& what) {

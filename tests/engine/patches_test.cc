@@ -33,7 +33,8 @@ class PatchesTest : public test::StoreTest {
     StateDict state;
     const auto rows = static_cast<std::int64_t>(table_.size() / row);
     state.add("embedding", view_of(table_, DType::uint8, {rows, row}, {row, 1}));
-    state.add("half", view_of(table_, DType::uint8, {rows / 2, row}, {row, 1}, rows / 2 * row));
+    state.add("half", view_of(table_, DType::uint8, {rows / 2, row}, {row, 1},
+                              static_cast<std::int64_t>(table_.size() / 2)));
     state.add("columns", view_of(table_, DType::int32, {row / 4, rows}, {1, row / 4}));
     state.add("bias", view_of(bias_, DType::float32, {100}, {1}));
     return state;
@@ -206,7 +207,8 @@ TEST_F(PatchesTest, AnotherProcessGoesOn) {
 TEST_F(PatchesTest, AnyStatesAndAnyPrunes) {
   ckp::Run run = store_.create_run({.name = "any"});
   std::vector<Bytes> tensors;
-  for (int i = 0; i < 4; ++i) tensors.push_back(random_bytes(70'000 + random_() % 400'000, i));
+  for (std::uint64_t i = 0; i < 4; ++i)
+    tensors.push_back(random_bytes(70'000 + random_() % 400'000, i));
   std::map<Uuid, std::vector<Bytes>> saved;
   std::uint64_t patches = 0;
   for (int round = 0; round < 120; ++round) {
@@ -222,7 +224,7 @@ TEST_F(PatchesTest, AnyStatesAndAnyPrunes) {
       state.add(std::to_string(i), view_of(tensors[i], DType::uint8, {size}, {1}));
     }
     SaveOptions options{.epoch = round, .step = round};
-    options.encode.chunk_size = (random_() % 8 == 0 ? 32 : 64) << 10;
+    options.encode.chunk_size = random_() % 8 == 0 ? 32u << 10 : 64u << 10;
     const SaveReport report = run.save(state, options).wait();
     patches += report.patches_written;
     saved[report.checkpoint.id] = tensors;
