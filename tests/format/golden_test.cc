@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "ckp/format/journal_record.h"
+#include "ckp/format/patch.h"
 #include "ckp/format/store_identity.h"
 #include "pack_support.h"
 
@@ -49,7 +50,32 @@ struct Golden {
       const auto from = chunk.begin() + piece.offset;
       bytes.insert(bytes.end(), from, from + piece.length);
     }
+    for (const Patch& patch : manifest.patches) {
+      if (patch.storage == tensor.storage) overwrite(bytes, patch, patch_chunk(patch));
+    }
     return bytes;
+  }
+  Bytes patch_chunk(const Patch& patch) const {
+    const auto& reference = manifest.references.at(patch.reference);
+    return test::read_chunk_bytes(source, directory,
+                                  *directory.find_chunk(reference.address.number));
+  }
+  // Written from the specification: sizes, rows, and by how much each row's number is higher.
+  static void overwrite(Bytes& storage, const Patch& patch, const Bytes& raw) {
+    const auto number_at = [&](std::size_t at) {
+      std::uint32_t number = 0;
+      std::memcpy(&number, std::span(raw).subspan(at, 4).data(), 4);
+      return number;
+    };
+    const std::size_t row_size = number_at(0), row_count = number_at(4);
+    std::size_t row = 0, from = 8;
+    for (std::size_t i = 0; i < row_count; ++i) {
+      row += number_at(raw.size() - 4 * (row_count - i));
+      for (std::size_t at = row * row_size; at < (row + 1) * row_size && at < patch.length; ++at) {
+        storage.at(patch.begin + at) = raw.at(from++);
+      }
+    }
+    EXPECT_EQ(from, raw.size() - 4 * row_count);
   }
   const TensorEntry& tensor(const std::string& name) const {
     const TensorEntry* found = manifest.find(name);
@@ -173,8 +199,22 @@ TEST(Golden, ReferencesToOtherPacks) {
   EXPECT_EQ(minimal.directory.find_chunk(0)->raw_digest, reference.raw_digest);
 }
 
+TEST(Golden, PatchesAreAppliedInOrder) {
+  const Golden pack("patched.ckp");
+  EXPECT_EQ(pack.directory.uses.refuse, feature::patches);
+  ASSERT_EQ(pack.manifest.patches.size(), 2u);
+  EXPECT_EQ(pack.manifest.patches[0].length, 30u);
+  EXPECT_EQ(pack.elements<std::uint8_t>("model/bias"), (std::vector<std::uint8_t>{7, 8}));
+  EXPECT_EQ(pack.elements<std::uint16_t>("model/table"),
+            (std::vector<std::uint16_t>{0,  1,  100, 101, 200, 201, 6,   7,  8,   9,
+                                        10, 11, 12,  13,  210, 211, 114, 17, 214, 215}));
+  EXPECT_EQ(pack.tensor("model/column").storage, pack.tensor("model/table").storage);
+  EXPECT_EQ(pack.tensor("model/column").strides, Shape{5});
+  EXPECT_EQ(pack.tensor("model/tail").storage_offset, 15);
+}
+
 TEST(Golden, EveryPackCanBeScanned) {
-  for (const char* name : {"minimal.ckp", "complete.ckp", "references.ckp"}) {
+  for (const char* name : {"minimal.ckp", "complete.ckp", "references.ckp", "patched.ckp"}) {
     const Golden pack(name);
     const auto scanned = scan_directory(pack.source);
     EXPECT_EQ(scanned.chunks, pack.directory.chunks) << name;
@@ -269,6 +309,17 @@ TEST(GoldenRefusal, OtherUnknownFeaturesCanBeRead) {
     const bool writable = check_readable(pack.directory.header.versions, pack.directory.uses, name);
     EXPECT_EQ(writable, std::string(name) == "ignore");
   }
+}
+
+TEST(GoldenRefusal, ARowBehindItsPatchIsDamageOfThatPatchAlone) {
+  const Golden pack("row-behind-patch.ckp");
+  const auto& patches = pack.manifest.patches;
+  ASSERT_EQ(patches.size(), 2u);
+  const Bytes first = pack.patch_chunk(patches[0]), second = pack.patch_chunk(patches[1]);
+  EXPECT_EQ(decode_patch(first, patches[0].length).rows, (Words{0, 3}));
+  const auto message =
+      error_of(ErrorCode::corrupt, [&] { decode_patch(second, patches[1].length); });
+  EXPECT_CONTAINS(message, "row 7 of 4 bytes lies behind the 28 bytes that it patches");
 }
 
 TEST(GoldenRefusal, NewerStore) {

@@ -81,7 +81,7 @@ class Pack:
         assert trailer[:8] == b"\x89CKE\r\n\x1a\n", "no trailer: cut short"
         read_version, = struct.unpack_from("<H", trailer, 10)
         refuse, = struct.unpack_from("<Q", trailer, 32)
-        assert read_version <= 1 and refuse & ~1 == 0, "needs a newer reader"
+        assert read_version <= 1 and refuse & ~3 == 0, "needs a newer reader"
         assert trailer[40:56] == data[40:56], "trailer of another pack"
         chunks, manifests = struct.unpack_from("<II", trailer, 60)
         table, file_size = struct.unpack_from("<QQ", trailer, 72)
@@ -113,7 +113,7 @@ class Pack:
         raw, at, sections = self.record(self.manifests[0]), 0, {}
         while at < len(raw):
             number, flags, _, length = struct.unpack_from("<HHIQ", raw, at)
-            assert number <= 5 or not flags & 1, "needs a newer reader"
+            assert number <= 5 or number == 8 or not flags & 1, "needs a newer reader"
             sections[number] = raw[at + 16:at + 16 + length]
             at += 16 + length
         return sections
@@ -129,13 +129,38 @@ class Pack:
         counts = c.column("I", storage_count)
         pieces = list(zip(*[c.column("I", piece_count) for _ in range(3)]))
         at = 0
-        for size in counts:
+        for index, size in enumerate(counts):
             storage = b""
             for reference, offset, length in pieces[at:at + size]:
                 assert owner[reference] == 0, "a chunk of another pack"
                 storage += self.record(self.chunks[number[reference]])[offset:offset + length]
             at += size
+            for patched, reference, begin, length in patches(sections.get(8)):
+                if patched == index:
+                    assert owner[reference] == 0, "a chunk of another pack"
+                    storage = overwritten(storage, begin, length,
+                                          self.record(self.chunks[number[reference]]))
             yield storage
+
+
+def patches(section):
+    if section is None:
+        return []
+    c = Columns(section)
+    count, = c.column("I", 1)
+    return list(zip(*[c.column(code, count) for code in "IIQQ"]))
+
+
+def overwritten(storage, begin, length, raw):
+    row_size, count = struct.unpack_from("<II", raw)
+    out, row, at = bytearray(storage), 0, 8
+    for gap in struct.unpack("<%dI" % count, raw[len(raw) - 4 * count:]):
+        row += gap
+        size = min(row_size, length - row * row_size)
+        out[begin + row * row_size:begin + row * row_size + size] = raw[at:at + size]
+        at += size
+    assert at == len(raw) - 4 * count, "rows"
+    return bytes(out)
 
 
 def tensors(section):

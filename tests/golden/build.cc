@@ -2,13 +2,63 @@
 
 #include <algorithm>
 
+#include "ckp/format/patch.h"
+
 namespace ckp::golden {
+namespace {
+
+using format::Compression;
+
+Bytes counting_from(std::uint16_t first, std::uint16_t count) {
+  Bytes bytes;
+  for (std::uint16_t i = 0; i < count; ++i) {
+    const Bytes one = elements<std::uint16_t>({static_cast<std::uint16_t>(first + i)});
+    bytes.insert(bytes.end(), one.begin(), one.end());
+  }
+  return bytes;
+}
+
+// Of these rows of `patched`, which begins where the patch does.
+void add_patch(Builder& pack, const format::Patch& place, std::uint32_t row_size,
+               const std::vector<std::uint32_t>& rows, const Bytes& patched) {
+  Bytes raw;
+  const auto row_bytes = [&](std::uint32_t row) {
+    const std::size_t begin = std::size_t{row} * row_size;
+    return std::span(patched).subspan(begin,
+                                      std::min<std::size_t>(row_size, patched.size() - begin));
+  };
+  format::encode_patch(row_size, rows, row_bytes, raw);
+  format::Patch patch = place;
+  patch.reference = pack.chunk(raw, 1, Compression::none);
+  pack.manifest.patches.push_back(patch);
+}
+
+}  // namespace
 
 Uuid uuid_ending_in(unsigned char last) {
   Uuid uuid;
   for (std::size_t i = 0; i < uuid.bytes.size(); ++i) uuid.bytes[i] = static_cast<std::byte>(i);
   uuid.bytes.back() = static_cast<std::byte>(last);
   return uuid;
+}
+
+Bytes patched_pack(std::uint64_t length) {
+  Builder pack({.may_use = {0, 0, format::feature::patches}, .uuid = uuid_ending_in(0xdd)});
+  pack.tensor("model/bias", DType::uint8, pack.storage(Bytes{std::byte{7}, std::byte{8}}, 1), {2});
+  const auto first = pack.chunk(counting_from(0, 12), 2, Compression::none);
+  const auto second = pack.chunk(counting_from(12, 8), 2, Compression::none);
+  const auto table = pack.storage_of({{first, 0, 24}, {second, 0, 16}});
+  // Elements 2 to 5, and 14 to 16: the last row is cut.
+  add_patch(pack, {.storage = table, .begin = 4, .length = 30}, 8, {0, 3}, counting_from(100, 15));
+  // Elements 4 and 5, 14 and 15, 18 and 19.
+  add_patch(pack, {.storage = table, .begin = 8, .length = length}, 4, {0, 5, 7},
+            counting_from(200, 16));
+  pack.tensor("model/table", DType::uint16, table, {4, 5});
+  auto& column = pack.tensor("model/column", DType::uint16, table, {4});
+  column.strides = {5};
+  column.storage_offset = 4;
+  pack.tensor("model/tail", DType::uint16, table, {5}).storage_offset = 15;
+  return pack.finish();
 }
 
 Builder::Builder(const format::PackHeader& header)

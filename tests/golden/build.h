@@ -27,6 +27,10 @@ Bytes elements(std::initializer_list<T> values) {
   return bytes;
 }
 
+// A storage of bytes (model/bias), and one of two chunks with two patches that overlap. The second
+// one is of `length` bytes: 32 fit, with less its last row lies behind them.
+Bytes patched_pack(std::uint64_t length = 32);
+
 class Builder {
  public:
   explicit Builder(const format::PackHeader& header);

@@ -175,7 +175,8 @@ Bytes state_block() {
 std::vector<File> good_files() {
   return {{"minimal.ckp", minimal()},       {"complete.ckp", complete(), false},
           {"references.ckp", references()}, {"journal", journal()},
-          {"STORE", store_identity()},      {"state-block", state_block()}};
+          {"STORE", store_identity()},      {"state-block", state_block()},
+          {"patched.ckp", patched_pack()}};
 }
 
 }  // namespace ckp::golden

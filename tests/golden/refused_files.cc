@@ -111,7 +111,8 @@ std::vector<File> refused_files() {
           {"text-mode.ckp", text_mode()},
           {"truncated.ckp", truncated()},
           {"flipped-byte.ckp", flipped_byte()},
-          {"newer-STORE", newer_store()}};
+          {"newer-STORE", newer_store()},
+          {"row-behind-patch.ckp", patched_pack(28)}};
 }
 
 }  // namespace ckp::golden
