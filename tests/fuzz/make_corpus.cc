@@ -12,6 +12,7 @@
 
 #include "ckp/format/codec.h"
 #include "ckp/format/journal_record.h"
+#include "ckp/format/patch.h"
 #include "ckp/format/store_identity.h"
 #include "ckp/format/wire.h"
 #include "convert/safetensors_header.h"
@@ -126,11 +127,34 @@ void add_packs(Files& files) {
   for (const std::string target : {"pack", "checkpoint"}) {
     files[target + "/seed-full"] = full_pack(6, 2);
     files[target + "/seed-empty"] = empty_pack();
+    files[target + "/seed-patched"] = golden::patched_pack();
   }
   files["pack/seed-aligned"] = full_pack(9, 0);
   files["checkpoint/seed-compressed-manifest"] = full_pack(6, 60);
   files["manifest/seed-full"] = manifest_of(full_pack(6, 2));
   files["manifest/seed-empty"] = manifest_of(empty_pack());
+  files["manifest/seed-patched"] = manifest_of(golden::patched_pack());
+}
+
+// The number of bytes that are patched, and the chunk.
+void add_patches(Files& files) {
+  const auto add = [&](const std::string& name, std::size_t length, std::uint32_t row_size,
+                       const std::vector<std::uint32_t>& rows) {
+    const Bytes patched = numbers(length, 5);
+    Bytes raw;
+    const auto row_bytes = [&](std::uint32_t row) {
+      const std::size_t begin = std::size_t{row} * row_size;
+      return std::span(patched).subspan(begin, std::min<std::size_t>(row_size, length - begin));
+    };
+    format::encode_patch(row_size, rows, row_bytes, raw);
+    Bytes bytes(8);
+    fuzz::put_number(bytes, 0, 8, length);
+    bytes.insert(bytes.end(), raw.begin(), raw.end());
+    files["patch/seed-" + name] = bytes;
+  };
+  add("rows", 1000, 16, {0, 1, 7, 40, 62});  // the last one is cut
+  add("one-byte", 1, 256, {0});
+  add("far", 300, 1, {299});
 }
 
 void add_chunk_header(Files& files) {
@@ -299,6 +323,7 @@ void add_codecs(Files& files) {
 Files make() {
   Files files;
   add_packs(files);
+  add_patches(files);
   add_chunk_header(files);
   add_values(files);
   add_journal(files);

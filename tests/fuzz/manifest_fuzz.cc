@@ -9,6 +9,8 @@
 namespace ckp::fuzz {
 namespace {
 
+using format::Section;
+
 void fuzz_one(BytesView raw) {
   const auto manifest = refused_or([&] { return format::decode_manifest(raw); });
   if (!manifest) return;
@@ -20,13 +22,21 @@ void fuzz_one(BytesView raw) {
   }
 }
 
+bool is_section(BytesView raw, std::size_t at, Section section) {
+  return get_number(raw, at, 2) == static_cast<unsigned>(section);
+}
+
 // The lengths of the sections fill the input exactly.
 void repair_sections(std::span<std::byte> raw, Repair) {
   constexpr std::size_t section_header = 16;
   for (std::size_t at = 0; raw.size() - at >= section_header;) {
     const std::uint64_t left = raw.size() - at - section_header;
-    const bool last = get_number(raw, at, 2) == static_cast<unsigned>(format::Section::tensors);
-    const std::uint64_t length = last ? left : std::min(get_number(raw, at + 8, 8), left);
+    const std::uint64_t told = get_number(raw, at + 8, 8);
+    const bool patches_follow = told <= left && left - told >= section_header &&
+                                is_section(raw, at + section_header + told, Section::patches);
+    const bool last = is_section(raw, at, Section::patches) ||
+                      (is_section(raw, at, Section::tensors) && !patches_follow);
+    const std::uint64_t length = last ? left : std::min(told, left);
     put_number(raw, at + 8, 8, length);
     at += section_header + length;
   }
