@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::uint64_t smallest_known = 4096;
 
-// Elements of one type, side by side in a chunk.
+// Elements of one type, side by side in a piece.
 struct ChunkStretch {
-  Digest chunk;
+  Digest content;
   std::uint64_t offset = 0;
   std::uint64_t size = 0;
   DType dtype = DType::float32;
@@ -26,7 +26,7 @@ struct ChunkStretch {
 
 struct StretchHash {
   std::size_t operator()(const ChunkStretch& stretch) const {
-    return static_cast<std::size_t>(stretch.chunk.low ^ stretch.offset * 0x9e3779b97f4a7c15u);
+    return static_cast<std::size_t>(stretch.content.low ^ stretch.offset * 0x9e3779b97f4a7c15u);
   }
 };
 
@@ -45,8 +45,7 @@ class NonfiniteScan {
     walk_blocks(walk, bytes, bytes, [&](const TensorWalk::Row& block) {
       const std::uint64_t size = block.count * element;
       const TensorBytes::Place place = bytes.find(block.a);
-      const ChunkStretch stretch{bytes.reference(place).raw_digest, place.offset, size,
-                                 tensor.dtype};
+      const ChunkStretch stretch{place.content, place.offset, size, tensor.dtype};
       // Not each short row of a strided tensor, and not an element that lies in several chunks.
       const bool may_be_known = place.rest >= size && (dense || size >= smallest_known);
       if (may_be_known && finite_.contains(stretch)) return;

@@ -21,12 +21,8 @@ ElementComparison::Flips flips_between(const format::TensorEntry& a, const forma
   return {negative, negative != differ(format::tensor_flag::conjugate)};
 }
 
-bool same_bytes(const TensorBytes::Place& a, const TensorBytes::Place& b, const TensorBytes& of_a,
-                const TensorBytes& of_b, std::uint64_t size) {
-  const format::ChunkReference& one = of_a.reference(a);
-  const format::ChunkReference& other = of_b.reference(b);
-  return a.offset == b.offset && one.raw_size == other.raw_size &&
-         one.raw_digest == other.raw_digest && a.rest >= size && b.rest >= size;
+bool same_bytes(const TensorBytes::Place& a, const TensorBytes::Place& b, std::uint64_t size) {
+  return a.offset == b.offset && a.content == b.content && a.rest >= size && b.rest >= size;
 }
 
 // Also of a tensor in which no chunk differs, the answer is in the manifests alone.
@@ -102,8 +98,8 @@ void TensorComparer::compare_elements(const format::TensorEntry& a, const format
   change.elements = walk.elements();
   const auto flips = flips_between(a, b);
   const auto equal = [&](const TensorWalk::Row& block) {
-    return !flips.any() && same_bytes(bytes_a.find(block.a), bytes_b.find(block.b), bytes_a,
-                                      bytes_b, block.count * size_of(a.dtype));
+    return !flips.any() &&
+           same_bytes(bytes_a.find(block.a), bytes_b.find(block.b), block.count * size_of(a.dtype));
   };
   const bool whole = reads_equal_chunks(norms_, walk, bytes_a, bytes_b, equal);
   std::optional<std::uint64_t> first;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ckp/digest.h"
 #include "ckp/format/patch.h"
+#include "ckp/format/wire.h"
 
 namespace ckp {
 
@@ -14,21 +16,39 @@ TensorBytes::TensorBytes(const format::Manifest& manifest, const format::TensorE
   for (const format::StoragePiece& piece : manifest.storages[tensor.storage].pieces) {
     ends_.push_back(end += piece.length);
   }
+  if (!ends_.empty()) look_at_piece(0);
+}
+
+void TensorBytes::look_at_piece(std::size_t number) {
+  const format::StoragePiece& piece = manifest_.storages[tensor_.storage].pieces[number];
+  const std::uint64_t begin = ends_[number] - piece.length;
+  last_ = number;
+  patched_ = false;
+  content_ = manifest_.references[piece.reference].raw_digest;
+  const auto patches = manifest_.patches_of(tensor_.storage);
+  if (patches.empty()) return;
+  format::Writer facts;
+  facts.digest(content_);
+  for (const format::Patch& patch : patches) {
+    if (!format::overlaps(patch, begin, piece.length)) continue;
+    patched_ = true;
+    facts.digest(manifest_.references[patch.reference].raw_digest);
+    facts.u64(patch.begin - (begin - piece.offset));  // as seen from the chunk; may wrap around
+    facts.u64(patch.length);
+  }
+  if (patched_) content_ = digest_of(facts.buffer());
 }
 
 TensorBytes::Place TensorBytes::find_byte(std::uint64_t at) {
   const auto& pieces = manifest_.storages[tensor_.storage].pieces;
   const auto begins = [&](std::size_t i) { return ends_[i] - pieces[i].length; };
   if (at < begins(last_) || at >= ends_[last_]) {
-    last_ =
-        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), at) - ends_.begin());
+    const auto found = std::upper_bound(ends_.begin(), ends_.end(), at);
+    look_at_piece(static_cast<std::size_t>(found - ends_.begin()));
   }
   const format::StoragePiece& piece = pieces[last_];
-  const auto patches = manifest_.patches_of(tensor_.storage);
-  const bool patched = std::ranges::any_of(patches, [&](const format::Patch& patch) {
-    return format::overlaps(patch, begins(last_), piece.length);
-  });
-  return {piece.reference, piece.offset + (at - begins(last_)), ends_[last_] - at, patched};
+  return {piece.reference, piece.offset + (at - begins(last_)), ends_[last_] - at, patched_,
+          content_};
 }
 
 // Of the piece that was found last.

@@ -24,6 +24,7 @@ class TensorBytes {
     std::uint64_t offset = 0;  // in the chunk
     std::uint64_t rest = 0;
     bool patched = false;  // what the chunk holds is not all
+    Digest content{};      // equal: so are the bytes at equal offsets
   };
   // `element` counts from the tensor's first one.
   Place find(std::uint64_t element);
@@ -31,11 +32,10 @@ class TensorBytes {
   const std::byte* read(std::uint64_t element, std::uint64_t count);
 
   const format::TensorEntry& tensor() const { return tensor_; }
-  const format::ChunkReference& reference(const Place& place) const {
-    return manifest_.references[place.reference];
-  }
 
  private:
+  // What find_byte() then says of that piece's patches.
+  void look_at_piece(std::size_t piece);
   Place find_byte(std::uint64_t at);
   const std::byte* bytes_at(const Place& place);
 
@@ -45,6 +45,8 @@ class TensorBytes {
   std::uint64_t element_size_;
   std::vector<std::uint64_t> ends_;  // of the storage's pieces
   std::size_t last_ = 0;             // the piece that was found last
+  bool patched_ = false;             // it
+  Digest content_;                   // its
   std::array<std::byte, 16> cut_;    // an element that lies in several pieces
 };
 

@@ -69,6 +69,24 @@ TEST_F(DriftTest, NormsAndChangesAreThoseOfTheElements) {
   test::expect_error(ErrorCode::not_found, "closest names: m/w", [&] { drift_of("m/ww"); });
 }
 
+TEST_F(DriftTest, ChangedRowsAreAChange) {
+  const auto before = ramp(40'000, 1);
+  auto after = before;
+  after[12'345] += 1;
+  save({{"w", before}});
+  const std::array saved{save({{"w", after}}), save({{"w", after}})};
+  for (const auto& record : saved) {
+    EXPECT_EQ(store().open_checkpoint(record).manifest().patches.size(), 1u);
+  }
+  const auto steps = drift_of("w").steps;
+  ASSERT_EQ(steps.size(), 3u);
+  EXPECT_EQ(steps[1].tensors.at(0).kind, StepKind::changed);
+  EXPECT_EQ(steps[1].tensors[0].changed, 1u);
+  EXPECT_NEAR(*steps[1].tensors[0].norm_change, distance(before, after), 1e-9);
+  EXPECT_EQ(steps[2].tensors.at(0).kind, StepKind::unchanged);
+  EXPECT_NEAR(*steps[2].tensors[0].norm, norm_of(after), 1e-9 * norm_of(after));
+}
+
 // What is not finite is counted, and in no norm; what was not finite before is in this one's norm.
 TEST_F(DriftTest, NonfiniteElementsAreCountedAndLeftOutOfNorms) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();

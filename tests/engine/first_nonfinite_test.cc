@@ -61,6 +61,23 @@ TEST_F(FirstNonfiniteTest, ANaNThatGoesAwayIsFound) {
   EXPECT_EQ(find("w").last_good->id, checkpoints()[0].id);
 }
 
+// Its chunk is the one that was finite, with changed rows on top.
+TEST_F(FirstNonfiniteTest, ANaNInAChangedRowIsFound) {
+  const auto good = ramp(40'000, 1);
+  const auto patches_of = [&](const CheckpointRecord& record) {
+    return store().open_checkpoint(record).manifest().patches.size();
+  };
+  save({{"w", good}});
+  save({{"w", spoilt(good, 7, 2)}});
+  EXPECT_EQ(patches_of(save({{"w", spoilt(good, 7, 2)}})), 1u);
+  EXPECT_EQ(find().bytes_read, 2 * 160'000u) << "the third is the second";
+  EXPECT_EQ(patches_of(save({{"w", spoilt(good, 12'345, bad_number)}})), 2u);
+  const FirstNonfinite found = find();
+  ASSERT_TRUE(found.checkpoint.has_value());
+  EXPECT_EQ(found.checkpoint->id, checkpoints()[3].id);
+  EXPECT_EQ(found.tensors.at(0).first.number, 12'345u);
+}
+
 TEST_F(FirstNonfiniteTest, OnlyTheWantedTensorsCount) {
   save({{"a", {bad_number}}, {"b", {1}}});
   save({{"a", {1}}, {"b", {endless}}});
