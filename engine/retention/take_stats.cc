@@ -31,24 +31,26 @@ std::uint64_t file_bytes(FileSystem& fs, const std::filesystem::path& path, int 
   }
 }
 
-// Bytes [offset, offset + length) of a chunk that a storage consists of.
+// Bytes [offset, offset + length) of a chunk that a storage consists of; or none, of a patch.
 struct ChunkUse {
   Uuid pack;
   std::uint32_t number = 0;
   std::uint32_t offset = 0;
   std::uint32_t length = 0;
   std::uint32_t raw_size = 0;
+  bool patch = false;
   auto place() const { return std::tuple(pack, number); }
 };
 
 // By place and offset; every reference at least once.
 std::vector<ChunkUse> uses_of(const format::Manifest& manifest, const Uuid& own_pack) {
   std::vector<ChunkUse> uses;
-  const auto add = [&](std::uint32_t number, std::uint32_t offset, std::uint32_t length) {
+  const auto add = [&](std::uint32_t number, std::uint32_t offset, std::uint32_t length,
+                       bool patch = false) {
     const format::ChunkReference& reference = manifest.references[number];
     const Uuid& pack = reference.address.pack;
     uses.push_back({pack.is_nil() ? own_pack : pack, reference.address.number, offset, length,
-                    reference.raw_size});
+                    reference.raw_size, patch});
   };
   for (std::uint32_t i = 0; i < manifest.references.size(); ++i) add(i, 0, 0);
   for (const format::StorageEntry& storage : manifest.storages) {
@@ -56,6 +58,7 @@ std::vector<ChunkUse> uses_of(const format::Manifest& manifest, const Uuid& own_
       add(piece.reference, piece.offset, piece.length);
     }
   }
+  for (const format::Patch& patch : manifest.patches) add(patch.reference, 0, 0, true);
   std::sort(uses.begin(), uses.end(), [](const ChunkUse& a, const ChunkUse& b) {
     return std::tuple(a.place(), a.offset) < std::tuple(b.place(), b.offset);
   });
@@ -148,24 +151,26 @@ class StatsTaker {
     for (std::size_t i = 0; i < uses.size();) {
       const ChunkUse& chunk = uses[i];
       std::uint64_t covered = 0, end = 0;
+      bool patch = false;
       for (; i < uses.size() && uses[i].place() == chunk.place(); ++i) {
         const std::uint64_t begin = std::max<std::uint64_t>(end, uses[i].offset);
         end = std::max<std::uint64_t>(end, std::uint64_t{uses[i].offset} + uses[i].length);
         covered += end - std::min(begin, end);
+        patch = patch || uses[i].patch;
       }
       if (needed_[chunk.pack].contains(chunk.number)) continue;
       fresh[chunk.pack].push_back(chunk.number);
       new_raw += covered;
-      add_chunk(chunk, covered, needed);
+      (patch ? needed.patches : needed.filler) += chunk.raw_size - covered;
+      add_chunk(chunk, needed);
     }
     for (auto& [pack, numbers] : fresh) needed_[pack].add(ChunkNumbers(std::move(numbers)));
     needed.raw += raw;
     needed.shared += raw - new_raw;
   }
 
-  void add_chunk(const ChunkUse& chunk, std::uint64_t covered, NeededBytes& needed) const {
+  void add_chunk(const ChunkUse& chunk, NeededBytes& needed) const {
     ++needed.chunks;
-    needed.filler += chunk.raw_size - covered;
     const auto stored = stored_size(chunk);
     if (!stored) {
       needed.missing += chunk.raw_size;
@@ -305,6 +310,7 @@ NeededBytes& NeededBytes::operator+=(const NeededBytes& from) {
   shared += from.shared;
   chunks += from.chunks;
   filler += from.filler;
+  patches += from.patches;
   compressed += from.compressed;
   missing += from.missing;
   stored += from.stored;

@@ -31,7 +31,8 @@ TEST_F(StatsCommandTest, TellsEachRunAndTheStore) {
   EXPECT_EQ(json["needed"]["shared"], stats.needed.shared);
   EXPECT_EQ(json["needed"]["raw"].get<std::uint64_t>() -
                 json["needed"]["shared"].get<std::uint64_t>() +
-                json["needed"]["filler"].get<std::uint64_t>() -
+                json["needed"]["filler"].get<std::uint64_t>() +
+                json["needed"]["patches"].get<std::uint64_t>() -
                 json["needed"]["compressed"].get<std::uint64_t>(),
             json["needed"]["stored"].get<std::uint64_t>());
   EXPECT_EQ(json["disk"]["payload"], json["needed"]["stored"]);

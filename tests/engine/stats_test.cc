@@ -26,7 +26,8 @@ PruneOptions never_rewriting() {
 
 void expect_chain(const NeededBytes& needed) {
   EXPECT_LE(needed.shared, needed.raw);
-  EXPECT_EQ(needed.raw - needed.shared + needed.filler - needed.compressed - needed.missing,
+  EXPECT_EQ(needed.raw - needed.shared + needed.filler + needed.patches - needed.compressed -
+                needed.missing,
             needed.stored);
 }
 
@@ -61,14 +62,22 @@ class StatsTest : public test::RewriteTest {
   // What live checkpoints need, by their manifests and the tables of the packs these name.
   static void expect_as_in_files(const Store& store, const StoreStats& stats) {
     std::map<std::pair<Uuid, std::uint32_t>, std::pair<std::uint64_t, std::uint64_t>> chunks;
-    std::uint64_t raw = 0, checkpoints = 0;
+    std::map<std::pair<Uuid, std::uint32_t>, std::uint64_t> patches;
+    std::uint64_t raw = 0, checkpoints = 0, patch_bytes = 0;
     for (const RunRecord& run : store.runs()) {
       for (const CheckpointRecord& record : store.checkpoints(run.id)) {
         const Checkpoint checkpoint = store.open_checkpoint(record);
         ++checkpoints;
         raw += record.tensor_bytes;
+        const auto pack_of = [&](const format::ChunkReference& reference) {
+          return reference.address.pack.is_nil() ? record.id : reference.address.pack;
+        };
+        for (const format::Patch& patch : checkpoint.manifest().patches) {
+          const auto& reference = checkpoint.manifest().references.at(patch.reference);
+          patches[{pack_of(reference), reference.address.number}] = reference.raw_size;
+        }
         for (const auto& reference : checkpoint.manifest().references) {
-          const Uuid pack = reference.address.pack.is_nil() ? record.id : reference.address.pack;
+          const Uuid pack = pack_of(reference);
           const auto& directory = checkpoint.parts().packs.at(pack).directory;
           chunks[{pack, reference.address.number}] = {
               reference.raw_size, directory.find_chunk(reference.address.number)->stored_size};
@@ -80,6 +89,8 @@ class StatsTest : public test::RewriteTest {
       distinct += sizes.first;
       stored += sizes.second;
     }
+    for (const auto& [place, size] : patches) patch_bytes += size;
+    EXPECT_EQ(stats.needed.patches, patch_bytes);
     EXPECT_EQ(stats.needed.checkpoints, checkpoints);
     EXPECT_EQ(stats.needed.raw, raw);
     EXPECT_EQ(stats.needed.chunks, chunks.size());
@@ -152,6 +163,51 @@ TEST_F(StatsTest, WhatLiesBetweenSmallTensorsIsFiller) {
   EXPECT_EQ(stats.needed.chunks, 1u);
   EXPECT_EQ(stats.needed.filler, 8u);
   EXPECT_EQ(stats.needed.shared, 0u);
+}
+
+// A row of 256 bytes, its number, and the sizes before them.
+TEST_F(StatsTest, ChangedRowsLieOnTopOfWhatIsShared) {
+  Store store = Store::create(path());
+  ckp::Run run = store.create_run(run_options("cnn"));
+  std::vector<std::byte> table = test::random_bytes(512 << 10, 3);
+  const auto save = [&](int epoch) {
+    StateDict state;
+    state.add("table", test::view_of(table, DType::uint8, {512 << 10}, {1}));
+    return run.save(state, {.epoch = epoch, .step = epoch}).wait();
+  };
+  save(1);
+  EXPECT_EQ(stats_of(store).needed.patches, 0u);
+  for (const std::size_t rows : {1u, 3u}) {
+    for (std::size_t i = 0; i < rows; ++i) table[i * 1000] ^= std::byte{1};
+    ASSERT_EQ(save(static_cast<int>(rows) + 1).patches_written, 1u);
+  }
+  const StoreStats stats = stats_of(store);
+  EXPECT_EQ(stats.needed.raw, 3u * (512 << 10));
+  EXPECT_EQ(stats.needed.shared, 2u * (512 << 10));
+  EXPECT_EQ(stats.needed.patches, 2 * 8 + 4 * (256 + 4u));
+  EXPECT_EQ(stats.needed.filler, 0u);
+  expect_as_in_files(store, stats);
+}
+
+TEST_F(StatsTest, ChangedRowsAddUpWhateverIsSavedAndPruned) {
+  std::mt19937_64 random(test::seed(43));
+  Store store = Store::create(path());
+  ckp::Run run = store.create_run(run_options("cnn"));
+  std::vector<std::byte> table = test::random_bytes(300'000, 4);
+  std::uint64_t patches = 0;
+  for (int epoch = 1; epoch <= 40; ++epoch) {
+    const std::size_t changes = random() % 8 == 0 ? 5000 : random() % 20;
+    for (std::size_t i = 0; i < changes; ++i) table[random() % table.size()] ^= std::byte{1};
+    StateDict state;
+    state.add("table", test::view_of(table, DType::uint8, {300'000}, {1}));
+    state.add("step", test::view_of(table, DType::uint8, {7}, {1}));
+    SaveOptions options{.epoch = epoch, .step = epoch};
+    options.encode.chunk_size = 64 << 10;
+    patches += run.save(state, options).wait().patches_written;
+    if (random() % 4 == 0) store.prune(keep_last(static_cast<std::uint32_t>(1 + random() % 5)));
+    expect_as_in_files(store, stats_of(store));
+  }
+  EXPECT_GT(patches, 10u);
 }
 
 TEST_F(StatsTest, GarbageIsWhatThePruneFrees) {

@@ -13,10 +13,10 @@ namespace ckp::tool {
 namespace {
 
 Json to_json(const NeededBytes& needed) {
-  return {{"checkpoints", needed.checkpoints}, {"raw", needed.raw},
-          {"shared", needed.shared},           {"chunks", needed.chunks},
-          {"filler", needed.filler},           {"compressed", needed.compressed},
-          {"missing", needed.missing},         {"stored", needed.stored}};
+  return {
+      {"checkpoints", needed.checkpoints}, {"raw", needed.raw},         {"shared", needed.shared},
+      {"chunks", needed.chunks},           {"filler", needed.filler},   {"patches", needed.patches},
+      {"compressed", needed.compressed},   {"missing", needed.missing}, {"stored", needed.stored}};
 }
 
 Json to_json(const DiskBytes& disk) {
@@ -85,6 +85,7 @@ void add_if_any(Facts& facts, const char* name, std::uint64_t bytes) {
 std::string needed_text(const NeededBytes& needed) {
   Facts facts{{"  raw", exact_size(needed.raw)}, {"- shared", exact_size(needed.shared)}};
   add_if_any(facts, "+ filler between small tensors", needed.filler);
+  add_if_any(facts, "+ changed rows of large tensors", needed.patches);
   facts.emplace_back("- compressed", exact_size(needed.compressed));
   add_if_any(facts, "- missing", needed.missing);
   facts.emplace_back("= stored", exact_size(needed.stored));

@@ -11,15 +11,18 @@
 namespace ckp {
 
 // What live checkpoints amount to, and what is stored for them:
-//   raw - shared + filler - compressed - missing == stored
+//   raw - shared + filler + patches - compressed - missing == stored
 struct NeededBytes {
   std::uint64_t checkpoints = 0;
   std::uint64_t raw = 0;  // of all storages of all checkpoints: what loading each of them fills
   // Of raw, what needs no bytes of its own: it lies in a chunk that an earlier checkpoint, or
   // another place of the same one, has paid for.
   std::uint64_t shared = 0;
-  std::uint64_t chunks = 0;      // different ones
-  std::uint64_t filler = 0;      // in chunks, covered by no storage: between small tensors
+  std::uint64_t chunks = 0;  // different ones
+  std::uint64_t filler = 0;  // in chunks, covered by no storage: between small tensors
+  // Of chunks that hold changed rows of large storages: the rows, and the lists of them. They lie
+  // on top of chunks, or of older rows, that loading needs all the same.
+  std::uint64_t patches = 0;
   std::uint64_t compressed = 0;  // what encoding has saved
   std::uint64_t missing = 0;     // raw, of chunks whose file is not there or cannot be read
   std::uint64_t stored = 0;      // the encoded chunks
