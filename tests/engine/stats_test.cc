@@ -8,6 +8,7 @@
 
 #include "load/open_pack.h"
 #include "rewrite_fixture.h"
+#include "sample_states.h"
 #include "store/registration.h"
 #include "store/store_core.h"
 #include "support/hooked_file_system.h"
