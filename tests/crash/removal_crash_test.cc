@@ -78,5 +78,22 @@ TEST_F(RemovalCrashTest, RewriteOfAHalfDeadPack) {
   explore("rewrite of a half-dead pack", {.first = first, .states_per_position = 60});
 }
 
+// Saves of changed rows, and what they lie on goes: the packs of the table and of older patches
+// are only kept for these, and replaced by smaller ones.
+TEST_F(RemovalCrashTest, PatchesAndWhatTheyLieOn) {
+  record();
+  Store store = create_store();
+  ckp::Run run = create_run(store, "cnn");
+  int version = test::CrashModel::first_patched;
+  save(run, version);
+  const std::size_t first = now();
+  EXPECT_EQ(save(run, ++version).patches_written, 1u);
+  EXPECT_EQ(save(run, ++version).patches_written, 1u);
+  EXPECT_EQ(prune(store, 1, {.waste_threshold = 0.01}).rewrites.size(), 2u);
+  EXPECT_EQ(save(run, ++version).patches_written, 1u);
+  EXPECT_FALSE(prune(store, 1, {.waste_threshold = 0.01}).rewrites.empty());
+  explore("patches and what they lie on", {.first = first, .states_per_position = 40});
+}
+
 }  // namespace
 }  // namespace ckp

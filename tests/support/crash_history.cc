@@ -12,6 +12,7 @@ namespace ckp::test {
 namespace {
 
 constexpr std::size_t frozen_size = 2048, trained_size = 1024;
+constexpr std::size_t table_size = 16384, table_row = 64;  // the smallest that has its own chunks
 constexpr int version_after_crash = 1'000'000;
 
 std::vector<float> noise(std::size_t size, int seed) {
@@ -86,12 +87,21 @@ void prune_all(Store& store, std::vector<std::string>& problems) {
 CrashModel::CrashModel(int version)
     : version_(version), frozen_(noise(frozen_size, 0)), trained_(noise(trained_size, version)) {
   trained_[0] = static_cast<float>(version);
+  if (version < first_patched || version == version_after_crash) return;
+  table_.assign(table_size, 0.5f);
+  for (int row = first_patched; row < version; ++row) {
+    // Two rows a version, in two chunks.
+    for (const int at : {3 * (row - first_patched), 100}) {
+      table_[static_cast<std::size_t>(at) * table_row] = static_cast<float>(row);
+    }
+  }
 }
 
 StateDict CrashModel::dict() const {
   StateDict state;
   state.add("model/frozen", view(frozen_));
   state.add("model/trained", view(trained_));
+  if (!table_.empty()) state.add("model/table", view(table_));
   state.set("progress/version", std::int64_t{version_});
   return state;
 }
@@ -104,8 +114,9 @@ bool CrashModel::is_in(const Checkpoint& checkpoint) const {
   };
   StateDict values;
   values.set("progress/version", std::int64_t{version_});
-  return checkpoint.manifest().tensors.size() == 2 && checkpoint.values() == values.values() &&
-         equal("model/frozen", frozen_) && equal("model/trained", trained_);
+  return checkpoint.manifest().tensors.size() == (table_.empty() ? 2 : 3) &&
+         checkpoint.values() == values.values() && equal("model/frozen", frozen_) &&
+         equal("model/trained", trained_) && (table_.empty() || equal("model/table", table_));
 }
 
 SaveOptions CrashModel::save_options(int version) {

@@ -14,9 +14,11 @@
 namespace ckp::test {
 
 // A small model: two chunks that never change, so that saves share them, one that changes with each
-// version, and a plain value.
+// version, and a plain value. From the first patched version on it has a table of which few rows
+// change with each version.
 class CrashModel {
  public:
+  static constexpr int first_patched = 1000;
   explicit CrashModel(int version);
   StateDict dict() const;
   // Whether the checkpoint holds exactly this.
@@ -26,7 +28,7 @@ class CrashModel {
 
  private:
   int version_;
-  std::vector<float> frozen_, trained_;
+  std::vector<float> frozen_, trained_, table_;
 };
 
 // Positions are those of a CrashFileSystem. The version of a checkpoint is its epoch.
