@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "ckp/convert.h"
 #include "ckp/error.h"
 #include "ckp/store.h"
 #include "support/effort.h"
@@ -25,35 +29,57 @@ namespace {
 
 using Random = std::mt19937_64;
 
-// States are put together from few blocks, so that most chunks are in several checkpoints.
+// States are put together from few blocks, so that most chunks are in several checkpoints, or are
+// what the run saved last with a few other rows, which are stored as patches.
 constexpr std::size_t block_size = 16384;  // one chunk
 constexpr std::size_t block_kinds = 12;
 constexpr std::size_t blocks_per_tensor = 4;  // 64 KiB: smaller storages share chunks
 constexpr std::size_t tensors_per_state = 3;
+constexpr std::size_t row_size = 256;
+constexpr std::size_t row_kinds = 3;
+constexpr std::size_t rows_per_tensor = blocks_per_tensor * block_size / row_size;
 
-using Content = std::array<std::array<std::size_t, blocks_per_tensor>, tensors_per_state>;
+struct TensorContent {
+  std::array<std::size_t, blocks_per_tensor> blocks{};
+  std::map<std::size_t, std::size_t> rows{};  // kinds of those that are not as in their blocks
+};
+using Content = std::array<TensorContent, tensors_per_state>;
 
-std::vector<std::byte> bytes_of(const std::array<std::size_t, blocks_per_tensor>& blocks) {
-  std::vector<std::byte> bytes;
-  for (const std::size_t kind : blocks) {
-    Random random(kind);
-    for (std::size_t i = 0; i < block_size / 8; ++i) {
-      // Finite as float32: the top bit of each exponent is cleared.
-      const std::uint64_t word = random() & 0xBFFFFFFFBFFFFFFFull;
-      for (int shift = 0; shift < 64; shift += 8) {
-        bytes.push_back(static_cast<std::byte>(word >> shift));
-      }
-    }
+void fill(std::span<std::byte> bytes, std::uint64_t kind) {
+  Random random(kind);
+  for (std::size_t i = 0; i < bytes.size(); i += 8) {
+    // Finite as float32: the top bit of each exponent is cleared.
+    const std::uint64_t word = random() & 0xBFFFFFFFBFFFFFFFull;
+    std::memcpy(&bytes[i], &word, 8);
+  }
+}
+
+std::vector<std::byte> bytes_of(const TensorContent& tensor) {
+  std::vector<std::byte> bytes(blocks_per_tensor * block_size);
+  const std::span<std::byte> all(bytes);
+  for (std::size_t i = 0; i < blocks_per_tensor; ++i) {
+    fill(all.subspan(i * block_size, block_size), tensor.blocks[i]);
+  }
+  for (const auto& [row, kind] : tensor.rows) {
+    fill(all.subspan(row * row_size, row_size), block_kinds + kind);
   }
   return bytes;
 }
 
 std::string tensor_name(std::size_t number) { return fmt::format("model/layer{}", number); }
 
-Content random_content(Random& random) {
-  Content content;
-  for (auto& tensor : content) {
-    for (auto& block : tensor) block = random() % block_kinds;
+// What comes after `last`.
+Content random_content(Random& random, const Content* last) {
+  Content content = last != nullptr ? *last : Content{};
+  for (TensorContent& tensor : content) {
+    if (last == nullptr || random() % 3 == 0) {
+      tensor = {};
+      for (auto& block : tensor.blocks) block = random() % block_kinds;
+    } else {
+      for (auto rows = random() % 5; rows > 0; --rows) {
+        tensor.rows[random() % rows_per_tensor] = random() % row_kinds;
+      }
+    }
   }
   return content;
 }
@@ -61,7 +87,9 @@ Content random_content(Random& random) {
 struct ModelRun {
   std::vector<Uuid> checkpoints;  // in commit order
   std::optional<Run> open;
+  std::optional<Content> last;  // that was saved
   std::int64_t epoch = 0;
+  bool imported = false;
 };
 
 class World {
@@ -89,6 +117,7 @@ class World {
         break;
       case 4:
         if (random_() % 8 == 0) remove_run();
+        if (random_() % 8 == 0) import_one();
         break;
       case 5:
         prune(*store_);
@@ -124,6 +153,7 @@ class World {
   }
 
   std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
+  std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0;
 
  private:
   using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
@@ -179,7 +209,9 @@ class World {
     if (runs_.empty()) return;
     const auto run = any_run();
     if (!run->second.open) return;
-    const Content content = random_content(random_);
+    auto& last = run->second.last;
+    const Content content = random_content(random_, last ? &*last : nullptr);
+    last = content;
     std::vector<std::vector<std::byte>> memory;
     for (const auto& tensor : content) memory.push_back(bytes_of(tensor));
     const bool nonfinite = random_() % 10 == 0;
@@ -199,11 +231,34 @@ class World {
     options.encode.threads = 1;
     options.encode.compression = format::Compression::none;
     if (random_() % 4 == 0) prune_at_operation(1 + random_() % 12);
-    const auto record = run->second.open->save(state, options).wait().checkpoint;
+    const SaveReport report = run->second.open->save(state, options).wait();
     files_->before = nullptr;
+    const CheckpointRecord& record = report.checkpoint;
+    patched += report.patches_written > 0 ? 1 : 0;
     EXPECT_EQ(record.nonfinite, nonfinite);
     run->second.checkpoints.push_back(record.id);
     contents_[record.id] = {content, nonfinite};
+  }
+
+  // By way of a file.
+  void import_one() {
+    if (runs_.size() >= 5 || contents_.empty()) return;
+    const auto from = any_run();
+    if (from->second.checkpoints.empty()) return;
+    const auto all = store_->checkpoints(store_->run(from->first).id);
+    const CheckpointRecord& record = all[random_() % all.size()];
+    const Checkpoint checkpoint = store_->open_checkpoint(record);
+    imported_patched += checkpoint.manifest().patches.empty() ? 0 : 1;
+    const auto file = path_.parent_path() / "exported.ckp";
+    write_standalone(checkpoint, file);
+    const std::string name = fmt::format("run{}", ++names_);
+    const CheckpointRecord imported = store_->import_file(file, {.run = name});
+    ModelRun& run = runs_[name];
+    run.checkpoints.push_back(imported.id);
+    run.epoch = imported.epoch;
+    run.imported = true;
+    contents_[imported.id] = contents_.at(record.id);
+    run.last = contents_.at(record.id).content;
   }
 
   void prune_at_operation(std::uint64_t countdown) {
@@ -248,7 +303,11 @@ class World {
     KeepPolicy policy;
     policy.last = static_cast<std::uint32_t>(random_() % 4);
     if (random_() % 2 == 0) {
-      policy.best.push_back({1 + static_cast<std::uint32_t>(random_() % 2), "loss", {}});
+      // Imported runs do not say which is better.
+      const bool all_say =
+          std::ranges::none_of(runs_, [](const auto& entry) { return entry.second.imported; });
+      policy.best.push_back({1 + static_cast<std::uint32_t>(random_() % 2), "loss",
+                             all_say ? std::nullopt : std::optional(Better::lower)});
     }
     if (random_() % 3 == 0) policy.every_epochs = 3;
     if (random_() % 3 == 0) policy.tags.push_back("gold");
@@ -256,7 +315,9 @@ class World {
     PrunePlan planned;
     try {
       planned = store.plan_prune(policy);
-    } catch (const Error& error) {  // a rule that no checkpoint fits, now
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::locked) throw;
+      // A rule that no checkpoint fits, now.
       ASSERT_EQ(error.code(), ErrorCode::invalid_argument) << error.what();
       return;
     }
@@ -311,10 +372,11 @@ class World {
     expect_content(all[random_() % all.size()]);
   }
 
-  void expect_content(const CheckpointRecord& record) const {
+  void expect_content(const CheckpointRecord& record) {
     const auto found = contents_.find(record.id);
     ASSERT_TRUE(found != contents_.end()) << record.id.hex() << " is not in the model";
     const Checkpoint checkpoint = store_->open_checkpoint(record);
+    loaded_patched += checkpoint.manifest().patches.empty() ? 0 : 1;
     for (std::size_t i = 0; i < tensors_per_state; ++i) {
       auto expected = bytes_of(found->second.content[i]);
       if (i == 0 && found->second.nonfinite) std::fill_n(expected.begin(), 4, std::byte{0xFF});
@@ -368,11 +430,15 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   }
   EXPECT_GT(world.deleted, 0u);
   EXPECT_GT(world.interleaved, 0u);
+  EXPECT_GT(world.patched, 0u);
+  EXPECT_GT(world.loaded_patched, 0u);
   figure(
       fmt::format("P8 seed {}", used),
-      fmt::format("{} operations, {} saves ({} prunes in the middle of one), {} deleted, {} packs "
-                  "rewritten, 0 lost",
-                  operations, world.saves, world.interleaved, world.deleted, world.rewritten));
+      fmt::format("{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
+                  "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
+                  "{} imports of one",
+                  operations, world.saves, world.patched, world.interleaved, world.deleted,
+                  world.rewritten, world.loaded_patched, world.imported_patched));
   figure(fmt::format("P9 seed {}", used), fmt::format("{} plans, all exact", world.plans));
   figure(fmt::format("P10 seed {}", used), fmt::format("{} rebuilds, all equal", world.rebuilds));
 }
