@@ -20,6 +20,8 @@ class SmallState {
     for (std::size_t i = 0; i < small_.size(); ++i) small_[i] = static_cast<float>(version) + 0.5f;
   }
   void poison() { large_[3] = std::nanf(""); }
+  // Few of its bytes: where it is large enough, the next save stores a patch of the large tensor.
+  void change(std::size_t element, float value) { large_[element] = small_[0] = value; }
   StateDict dict() const {
     StateDict state;
     state.add(
