@@ -112,8 +112,10 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
       }
     }
     for (const CheckpointRecord& one : live) {
-      EXPECT_TRUE(test::trained_state(name, one.epoch).is_in(store.open_checkpoint(one)))
+      const Checkpoint checkpoint = store.open_checkpoint(one);
+      EXPECT_TRUE(test::trained_state(name, one.epoch).is_in(checkpoint))
           << "epoch " << one.epoch << " has other bytes";
+      patched_ += checkpoint.manifest().patches.empty() ? 0 : 1;
     }
     acknowledged_ = std::max<std::size_t>(acknowledged_, acknowledged.saves.size());
   }
@@ -150,7 +152,7 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
   std::mt19937_64 random_;
   std::uint64_t span_us_ = 0;  // each is killed within this time
   std::uint64_t kills_ = 0, rounds_ = 0;
-  std::size_t acknowledged_ = 0;
+  std::size_t acknowledged_ = 0, patched_ = 0;
 };
 
 TEST_P(StoreKillTest, EverythingAcknowledgedIsThereAndUsedOn) {
@@ -181,8 +183,10 @@ TEST_P(StoreKillTest, EverythingAcknowledgedIsThereAndUsedOn) {
         << "left over: " << entry.path();
   }
   EXPECT_GT(acknowledged_, 0u);
+  EXPECT_GT(patched_, 0u);
   test::figure("P3 kills", std::to_string(kills_) + " kills of trainers, prune and " + other +
-                               " in " + std::to_string(rounds_) + " rounds, 0 lost");
+                               " in " + std::to_string(rounds_) + " rounds, 0 lost, " +
+                               std::to_string(patched_) + " times a patched checkpoint read");
 }
 
 INSTANTIATE_TEST_SUITE_P(Beside, StoreKillTest,

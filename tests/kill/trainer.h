@@ -8,10 +8,16 @@
 
 namespace ckp::test {
 
-// Every other state is one that all runs save: their chunks are shared.
+// Every other four states are ones that all runs save: their chunks are shared. Of four states,
+// each is the one before it but for few bytes, which are saved as a patch.
 inline SmallState trained_state(const std::string& run, std::int64_t epoch) {
-  const int own = epoch % 2 == 0 ? 0 : 1000 * static_cast<unsigned char>(run.back());
-  return SmallState(own + static_cast<int>(epoch), 5'000);
+  const auto four = static_cast<int>(epoch / 4);
+  const int own = four % 2 == 0 ? 0 : 1000 * static_cast<unsigned char>(run.back());
+  SmallState state(own + four, 16'384);
+  for (std::int64_t i = 0; i < epoch % 4; ++i) {
+    state.change(static_cast<std::size_t>((epoch - i) % 1000) * 16, static_cast<float>(epoch - i));
+  }
+  return state;
 }
 
 }  // namespace ckp::test
