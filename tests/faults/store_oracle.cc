@@ -2,18 +2,25 @@
 
 #include <gtest/gtest.h>
 
-#include "support/small_state.h"
-
 namespace ckp::test {
 
 namespace stdfs = std::filesystem;
 
-CheckpointRecord save_version(ckp::Run& run, int version, const std::string& tag) {
+SmallState fault_state(int version) {
+  if (version <= 100) return SmallState(version, tensor_size);
+  SmallState state(100, 16'384);
+  for (int each = 101; each <= version; ++each) {
+    state.change(static_cast<std::size_t>(each - 100) * 200, static_cast<float>(each));
+  }
+  return state;
+}
+
+SaveReport save_version(ckp::Run& run, int version, const std::string& tag) {
   SaveOptions options{.epoch = version, .step = 10 * version};
   options.metrics["loss"] = 1.0 / version;
   if (!tag.empty()) options.tags[tag] = true;
   options.encode.threads = 1;
-  return run.save(SmallState(version, tensor_size).dict(), options).wait().checkpoint;
+  return run.save(fault_state(version).dict(), options).wait();
 }
 
 void expect_holds(const stdfs::path& path, const std::vector<Expected>& checkpoints) {
@@ -24,16 +31,16 @@ void expect_holds(const stdfs::path& path, const std::vector<Expected>& checkpoi
   for (const auto& [address, version] : checkpoints) {
     SCOPED_TRACE(address);
     const Checkpoint checkpoint = store.open_checkpoint(store.find(parse_address(address)));
-    EXPECT_TRUE(SmallState(version, tensor_size).is_in(checkpoint)) << "other bytes";
+    EXPECT_TRUE(fault_state(version).is_in(checkpoint)) << "other bytes";
   }
 }
 
 void expect_usable(const stdfs::path& path) {
   Store store = Store::open(path);
   ckp::Run run = store.create_run({.name = store.free_run_name("afterwards")});
-  const CheckpointRecord saved = save_version(run, 90);
+  const CheckpointRecord saved = save_version(run, 90).checkpoint;
   run.finish(RunStatus::completed);
-  EXPECT_TRUE(SmallState(90, tensor_size).is_in(store.open_checkpoint(saved)));
+  EXPECT_TRUE(fault_state(90).is_in(store.open_checkpoint(saved)));
 }
 
 std::vector<std::string> files_named(const stdfs::path& directory, const std::string& part) {
