@@ -34,7 +34,8 @@ class PackFlips : public testing::TestWithParam<int> {
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};
-  const SampleStore store_{directory_ / "store"};
+  const bool patched_ = GetParam() == 3;  // what the other packs do not have
+  const SampleStore store_{directory_ / "store", 0, patched_};
 };
 
 std::string name_chunk(const Answers& answers, std::int64_t chunk) {
@@ -73,7 +74,8 @@ TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
   focus.lists = focus.resume = false;
   focus.only = {saved->record.id};
   std::uint64_t flips = 0, refused = 0;
-  for (std::uint64_t bit = 0; bit < 8 * sound.size(); bit += test::stride, ++flips) {
+  const std::uint64_t step = patched_ ? 7 * test::stride : test::stride;  // one in each byte
+  for (std::uint64_t bit = 0; bit < 8 * sound.size(); bit += step, ++flips) {
     auto bytes = sound;
     bytes[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8));
     fs->replace(path, std::move(bytes));
@@ -92,7 +94,7 @@ TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
                    " refused something, all found by verify");
 }
 
-INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 3));
+INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 4));
 
 }  // namespace
 }  // namespace ckp

@@ -88,7 +88,7 @@ class RandomDamage : public testing::TestWithParam<int> {
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};
-  const SampleStore store_{directory_ / "store"};
+  const SampleStore store_{directory_ / "store", 0, GetParam() == 3};
 };
 
 TEST_P(RandomDamage, IsNeverSilent) {

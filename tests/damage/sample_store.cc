@@ -1,5 +1,7 @@
 #include "damage/sample_store.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -11,6 +13,7 @@ namespace ckp::test {
 namespace {
 
 constexpr std::size_t chunk_size = 64u << 10;  // the smallest storage that has a chunk of its own
+constexpr int patched_version = 4;
 
 // Large in memory, a few hundred bytes on disk.
 std::vector<std::uint32_t> pattern(int version, std::size_t period) {
@@ -25,8 +28,10 @@ std::vector<std::uint32_t> pattern(int version, std::size_t period) {
 struct SampleState {
   SampleState(int version, int salt)
       : frozen(pattern(100 + salt, 5)),
-        weights(pattern(version, 3)),
-        step(version, version * 100) {}
+        weights(pattern(version == patched_version ? version - 1 : version, 3)),
+        step(version, version * 100) {
+    if (version == patched_version) std::fill_n(weights.begin() + 700, 64, 0x3f800000u);
+  }
   std::vector<std::uint32_t> frozen, weights;
   std::vector<std::int64_t> step;
 
@@ -68,7 +73,9 @@ SavedCheckpoint save(ckp::Run& run, int epoch, int salt) {
   options.step = epoch * 100;
   options.metrics = {{"val/loss", 1.0 / epoch}};
   run.log(epoch, epoch * 100 - 50, {{"train/loss", 0.5}});
-  SavedCheckpoint saved{run.save(state.dict(), options).wait().checkpoint, state.elements()};
+  const SaveReport report = run.save(state.dict(), options).wait();
+  EXPECT_EQ(report.patches_written, epoch == patched_version ? 1u : 0u);
+  SavedCheckpoint saved{report.checkpoint, state.elements()};
   run.log(epoch, epoch * 100 + 50, {{"train/loss", 0.25}});
   return saved;
 }
@@ -205,7 +212,7 @@ class Interview {
 
 }  // namespace
 
-SampleStore::SampleStore(const std::filesystem::path& path, int salt) : path_(path) {
+SampleStore::SampleStore(const std::filesystem::path& path, int salt, bool patched) : path_(path) {
   Store store = Store::create(path);
   runs_.resize(2);
   {
@@ -219,6 +226,7 @@ SampleStore::SampleStore(const std::filesystem::path& path, int salt) : path_(pa
   }
   ckp::Run run = store.create_run(run_options("second"));
   runs_[1] = {run.record().id, "second", {save(run, 3, salt)}};
+  if (patched) runs_[1].line.push_back(save(run, patched_version, salt));
 }
 
 std::vector<std::filesystem::path> SampleStore::files() const {

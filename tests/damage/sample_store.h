@@ -31,10 +31,11 @@ struct SavedRun {
 
 // Two runs and three checkpoints: "first" has two attempts with one each, "second" has one; all
 // share a chunk. Every tensor has few stored bytes, so that most bytes of a pack are structure.
-// `salt` makes another store of the same shape.
+// `salt` makes another store of the same shape. With `patched` the last checkpoint is one more, a
+// patch of the weights of the one before.
 class SampleStore {
  public:
-  explicit SampleStore(const std::filesystem::path& path, int salt = 0);
+  explicit SampleStore(const std::filesystem::path& path, int salt = 0, bool patched = false);
 
   const std::filesystem::path& path() const { return path_; }
   const std::vector<SavedRun>& runs() const { return runs_; }
