@@ -73,6 +73,7 @@ class BatchedCheck {
       file.checker->open();
     } catch (const Error& error) {
       file.checker.reset();
+      if (error.code() == ErrorCode::out_of_resources) throw;  // that says nothing about the file
       if (error.code() != ErrorCode::not_found) file.check.emplace().refused = error;
     }
   }

@@ -45,6 +45,7 @@ void PackChecker::report_chunk(const TableEntry& entry, const Check& check) {
   try {
     check();
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     report(entry.number, signed_offset(entry.offset), error.what());
   }
 }
@@ -57,6 +58,7 @@ void PackChecker::open() {
     lay_out();
     cut_pieces();
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     if (error.code() == ErrorCode::newer_format) {
       check_.refused = error;
     } else {
@@ -71,6 +73,7 @@ void PackChecker::read_directory() {
     check_.directory = format::read_directory(*source_);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::newer_format) throw;
+    if (error.code() == ErrorCode::out_of_resources) throw;
     report(-1, -1, error.what());
     try {
       check_.directory = format::scan_directory(*source_);
@@ -90,6 +93,7 @@ void PackChecker::check_manifests() {
   try {
     check_.manifest = format::read_manifest(*source_, directory, 0, &damage);
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     report(-1, -1, error.what());
   }
   for (std::string& line : damage) report(-1, -1, std::move(line));
@@ -257,6 +261,7 @@ void PackChecker::check_padding(std::uint64_t begin, std::uint64_t size) {
     source_->read(begin, bytes);
     check_zero(bytes, begin);
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     report(-1, signed_offset(begin), error.what());
   }
 }

@@ -45,7 +45,8 @@ std::optional<Stranger> ask_pack(FileSystem& fs, const ScannedPack& file) {
     const auto record =
         describe(pack, format::read_manifest(*pack.source, pack.directory), file.name.commit);
     return Stranger{file.path, file.path.filename(), record.run, record.run_name};
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     return std::nullopt;  // damaged, newer, or gone: it says nothing
   }
 }
@@ -67,7 +68,8 @@ std::optional<Stranger> ask_journal(FileSystem& fs, const std::filesystem::path&
     const auto name = names.find(header.journal);
     if (name == names.end()) return std::nullopt;  // of which attempt it was nobody knows
     return Stranger{path, name->second, header.run, {}, true};
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     return std::nullopt;
   }
 }

@@ -32,7 +32,8 @@ std::optional<Finding> check_checkpoint(StoreCore& core, const Snapshot& snapsho
       finding = make_finding(pack.file.path.string(), problem, target, checkpoint.record,
                              checkpoint.manifest);
     }
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
     return std::nullopt;
   }
   if (missing == 0) return std::nullopt;
@@ -57,7 +58,8 @@ const KnownChunks::Pack& KnownChunks::pack(const std::string& directory, const U
   try {
     at->second.table = open_pack(core_.fs(), file->path).directory.chunks;
     at->second.answer = Answer::missing;
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;
   }
   return at->second;
 }

@@ -124,7 +124,8 @@ class Surveyor {
         at->second.content = pack;
         at->second.manifest = try_manifest(*pack);
         at->second.bad = unreadable_chunks(*pack);
-      } catch (const Error&) {
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::out_of_resources) throw;
         // Damaged as well, or gone.
       }
     }
@@ -229,7 +230,8 @@ class Surveyor {
   void look_into(const std::filesystem::path& path) {
     try {
       look_into(std::make_shared<const OpenPack>(open_pack(core_.fs(), path)), nullptr);
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::out_of_resources) throw;
       // Gone, or not to be read now.
     }
   }

@@ -199,6 +199,7 @@ class StoreVerifier {
       read_checkpoint(core_.fs(), pack.file);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::not_found) return;  // pruned since the listing
+      if (error.code() == ErrorCode::out_of_resources) throw;
       add_finding(path, run_name(pack), error.what());
     }
   }
@@ -264,7 +265,8 @@ class StoreVerifier {
       try {
         const ScannedCheckpoint checkpoint = read_checkpoint(core_.fs(), facts.file);
         visit(checkpoint.record, checkpoint.manifest);
-      } catch (const Error&) {
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::out_of_resources) throw;
         // That checkpoint's own damage is told elsewhere.
       }
     }

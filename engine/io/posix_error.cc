@@ -27,6 +27,8 @@ std::string_view advice(int error) {
     case EMFILE:
     case ENFILE:
       return "; raise the limit on open files (ulimit -n)";
+    case ENOMEM:
+      return "; free some memory, or raise the limits of this process (ulimit -v)";
     case ENOLCK:
     case ENOSYS:
       return "; if this is a network file system, mount it with locking (NFS: without nolock; "
@@ -52,6 +54,10 @@ ErrorCode code_of_errno(int error) {
     case EACCES:
     case EPERM:
       return ErrorCode::read_only;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return ErrorCode::out_of_resources;
     case ENOENT:
     case ENOTDIR:
     case ELOOP:  // symbolic links that lead to each other lead nowhere

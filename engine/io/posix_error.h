@@ -9,8 +9,9 @@
 
 namespace ckp {
 
-// ENOSPC, EDQUOT and EFBIG are out_of_space; EROFS, EACCES and EPERM read_only; ENOENT, ENOTDIR and
-// ELOOP not_found; EEXIST and ENOTEMPTY already_exists; everything else io.
+// ENOSPC, EDQUOT and EFBIG are out_of_space; EROFS, EACCES and EPERM read_only; EMFILE, ENFILE and
+// ENOMEM out_of_resources; ENOENT, ENOTDIR and ELOOP not_found; EEXIST and ENOTEMPTY
+// already_exists; everything else io.
 ErrorCode code_of_errno(int error);
 
 // "cannot write PATH: No space left on device; free some space ...".

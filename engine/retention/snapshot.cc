@@ -62,7 +62,8 @@ void read_facts(FileSystem& fs, PackFacts& facts) {
                                             facts.file.path.string());
     facts.newer = !facts.readable;
   } catch (const Error& error) {
-    facts.newer = error.code() == ErrorCode::newer_format;  // or it is damaged, or gone
+    if (error.code() == ErrorCode::out_of_resources) throw;  // it may be sound
+    facts.newer = error.code() == ErrorCode::newer_format;   // or it is damaged, or gone
   }
 }
 

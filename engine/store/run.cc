@@ -80,7 +80,9 @@ void Run::Impl::append(format::JournalKind kind, Value payload) {
   try {
     journal->append(kind, last_commit, payload);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::io) throw;
+    const bool broken =
+        error.code() == ErrorCode::io || error.code() == ErrorCode::out_of_resources;
+    if (!broken) throw;
     // It may be refusing because of what failed long ago. Training goes on.
     renew_journal();
     journal->append(kind, last_commit, std::move(payload));

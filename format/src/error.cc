@@ -24,6 +24,8 @@ std::string_view to_string(ErrorCode code) {
       return "mismatch";
     case ErrorCode::unsupported:
       return "unsupported";
+    case ErrorCode::out_of_resources:
+      return "out_of_resources";
     case ErrorCode::io:
       return "io";
   }

@@ -1,5 +1,6 @@
 #include "cli/fixture.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,10 @@ void redirect(int descriptor, const std::string& path, const char* mode) {
     ::setenv(name.c_str(), value.c_str(), 1);
   }
   const std::string program = std::string(CKP_BIN_DIR) + "/ckptool";
+  if (surroundings.open_files != 0) {
+    const rlimit limit{surroundings.open_files, surroundings.open_files};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) ::_exit(124);
+  }
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -29,6 +29,7 @@ struct Surroundings {
   std::filesystem::path directory = {};               // current one; empty: the test's
   std::map<std::string, std::string> variables = {};  // set in the environment
   std::string standard_output = {};  // a path to write to instead; empty: collected
+  unsigned open_files = 0;           // ulimit -n; 0: as it is here
 };
 
 class CliTest : public ::testing::Test {

@@ -76,5 +76,30 @@ TEST_F(TroubleTest, ReadOnlyPlaceCanBeReadButNotChanged) {
   EXPECT_EQ(out.code, 0) << out;
 }
 
+// With every limit from too few to enough: what could not be opened is not damaged.
+TEST_F(TroubleTest, TooFewOpenFilesAreNoDamage) {
+  {
+    Store made = Store::create(store());
+    make_run(made, "cnn", 4);
+  }
+  int refused = 0;
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"verify", "store"}, {"repair", "store", "--dry-run"}}) {
+    int code = -1;
+    for (unsigned limit = 4; code != 0 && limit < 64; ++limit) {
+      const Result result = ckptool(command, {.open_files = limit});
+      code = result.code;
+      if (code == 127) continue;  // the program's own libraries
+      ASSERT_TRUE(code == 0 || code == 1) << limit << result;
+      if (code == 0) continue;
+      ++refused;
+      EXPECT_TRUE(contains(result.err, "ulimit -n")) << limit << result;
+      EXPECT_FALSE(contains(result.out, "damage:")) << limit << result;
+    }
+    EXPECT_EQ(code, 0) << command[0];
+  }
+  EXPECT_GT(refused, 2);
+}
+
 }  // namespace
 }  // namespace ckp::test

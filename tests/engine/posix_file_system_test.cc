@@ -284,6 +284,10 @@ TEST(PosixError, EveryKindOfErrno) {
   for (const int error : {EROFS, EACCES, EPERM}) {
     EXPECT_EQ(code_of_errno(error), ErrorCode::read_only);
   }
+  for (const int error : {EMFILE, ENFILE, ENOMEM}) {
+    EXPECT_EQ(code_of_errno(error), ErrorCode::out_of_resources);
+    EXPECT_NE(describe_errno("open", "p", error).find("ulimit"), std::string::npos);
+  }
   EXPECT_EQ(code_of_errno(ENOENT), ErrorCode::not_found);
   EXPECT_EQ(code_of_errno(EEXIST), ErrorCode::already_exists);
   EXPECT_EQ(code_of_errno(EIO), ErrorCode::io);

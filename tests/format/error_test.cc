@@ -16,6 +16,7 @@ TEST(Error, EveryCodeIsSpelledAsItsEnumerator) {
   EXPECT_EQ(to_string(ErrorCode::invalid_argument), "invalid_argument");
   EXPECT_EQ(to_string(ErrorCode::mismatch), "mismatch");
   EXPECT_EQ(to_string(ErrorCode::unsupported), "unsupported");
+  EXPECT_EQ(to_string(ErrorCode::out_of_resources), "out_of_resources");
   EXPECT_EQ(to_string(ErrorCode::io), "io");
   EXPECT_EQ(to_string(static_cast<ErrorCode>(99)), "unknown");
 }

@@ -18,6 +18,7 @@ ExitCode exit_code(ErrorCode code) {
     case ErrorCode::read_only:
     case ErrorCode::mismatch:
     case ErrorCode::unsupported:
+    case ErrorCode::out_of_resources:
     case ErrorCode::io:
       return ExitCode::error;
   }

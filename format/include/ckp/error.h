@@ -19,6 +19,7 @@ enum class ErrorCode {
   invalid_argument,  // the caller asked for something that makes no sense
   mismatch,          // shape, dtype or name does not fit the state it is loaded into
   unsupported,       // understood, but this build does not do it
+  out_of_resources,  // this process or host has no more (EMFILE, ENFILE, ENOMEM); no file's fault
   io,                // any other failure reported by the operating system
 };
 
