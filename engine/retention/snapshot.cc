@@ -111,9 +111,7 @@ void add_pack(StoreCore& core, const ScannedPack& file, std::uint64_t size, std:
 void add_unreachable(StoreCore& core, const ScannedPack& pack, std::size_t run,
                      Snapshot& snapshot) {
   if (pack.name.state != PackState::live && pack.name.state != PackState::retired) return;
-  const auto& directory = snapshot.runs[run].directory.name;
-  const auto names = list_run(core.fs(), core.layout(), directory).names;
-  if (!std::binary_search(names.begin(), names.end(), pack.path.filename().string())) return;
+  if (!is_link_to_nowhere(core.fs(), pack.path)) return;
   PackFacts facts;
   facts.file = pack;
   facts.run = run;

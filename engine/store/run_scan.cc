@@ -60,6 +60,18 @@ bool has_slug_of(const std::string& directory, std::string_view name) {
 
 }  // namespace
 
+bool is_link_to_nowhere(FileSystem& fs, const std::filesystem::path& path) {
+  if (fs.status(path)) return false;
+  try {
+    const auto names = fs.list(path.parent_path());
+    const bool listed = std::ranges::binary_search(names, path.filename().string());
+    return listed && !fs.status(path);  // it may have been made in between
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    return false;
+  }
+}
+
 std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout) {
   try {
     return fs.list(layout.runs());

@@ -8,6 +8,7 @@
 #include "ckp/shell_word.h"
 #include "io/host.h"
 #include "store/index_sync.h"
+#include "store/run_scan.h"
 
 namespace ckp {
 namespace {
@@ -19,9 +20,16 @@ void remove_index(FileSystem& fs, const std::filesystem::path& directory) {
     for (const std::string_view name : {index_data_file, std::string_view("lock.mdb")}) {
       if (fs.status(directory / name)) fs.remove(directory / name);
     }
-    if (fs.status(directory)) fs.remove(directory);
+    fs.remove(directory);
   } catch (const Error&) {
   }
+}
+
+// Whether there was one to take away. A link that leads nowhere is in the way of a new one.
+bool rename_index(FileSystem& fs, const StoreLayout& layout, const std::filesystem::path& to) {
+  if (!fs.status(layout.index()) && !is_link_to_nowhere(fs, layout.index())) return false;
+  fs.rename(layout.index(), to);
+  return true;
 }
 
 bool is_index_leftover(std::string_view name) {
@@ -221,9 +229,8 @@ void StoreCore::finish_removal(StoreLock& lock, bool index_was_trusted,
 void StoreCore::discard_index() {
   close_index();
   const StoreLayout& layout = place_->layout;
-  if (!fs_->status(layout.index())) return;
   const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
-  fs_->rename(layout.index(), old);
+  if (!rename_index(*fs_, layout, old)) return;
   fs_->sync_directory(layout.root);
   remove_index(*fs_, old);
 }
@@ -292,14 +299,19 @@ Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
   close_index();
   remove_leftovers(*fs_, layout);
   const auto fresh = layout.root / fmt::format("index.new-{}", random_uuid().hex());
-  Store::RebuildReport report;
-  {
-    const auto index = Index::open(*fs_, fresh, layout.lock(), identity_.uuid, lock_timeout_ms_);
-    report = sync_index(*fs_, layout_, *index, Unfound::dropped);
-  }
   const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
-  if (fs_->status(layout.index())) fs_->rename(layout.index(), old);
-  fs_->rename(fresh, layout.index());
+  Store::RebuildReport report;
+  try {
+    {
+      const auto index = Index::open(*fs_, fresh, layout.lock(), identity_.uuid, lock_timeout_ms_);
+      report = sync_index(*fs_, layout_, *index, Unfound::dropped);
+    }
+    rename_index(*fs_, layout, old);
+    fs_->rename(fresh, layout.index());
+  } catch (...) {
+    remove_index(*fs_, fresh);
+    throw;
+  }
   fs_->sync_directory(layout.root);
   remove_index(*fs_, old);
   end_commit(lock, open_index()->stamp());

@@ -1,4 +1,7 @@
 // An index that was damaged is made anew by whoever asks it first, and that one is told.
+#include <functional>
+
+#include "ckp/repair.h"
 #include "store_fixture.h"
 #include "support/state_block.h"
 
@@ -48,6 +51,26 @@ TEST_F(DamagedIndexTest, OneThatIsMissingOrBehindIsNoDamage) {
   EXPECT_FALSE(told());
   std::filesystem::remove_all(path() / "index");
   EXPECT_FALSE(told());
+}
+
+// A symbolic link to a disk that is away. What is on it can be made anew, so the link goes.
+TEST_F(DamagedIndexTest, ALinkToNowhereInItsPlaceGivesWay) {
+  const auto index = path() / "index";
+  const std::vector<std::function<void()>> ways = {
+      [&] { EXPECT_EQ(Store::open(path()).runs().size(), 1u); },
+      [&] { EXPECT_EQ(Store::open(path()).rebuild_index().checkpoints, 1u); },
+      [&] { EXPECT_TRUE(Store::open(path()).verify().clean()); },
+      [&] { EXPECT_TRUE(repair(path()).restores_all()); }};
+  for (std::size_t way = 0; way < ways.size(); ++way) {
+    SCOPED_TRACE(way);
+    std::filesystem::remove_all(index);
+    std::filesystem::create_directory_symlink(directory_ / "away", index);
+    ways[way]();
+    EXPECT_TRUE(std::filesystem::is_directory(std::filesystem::symlink_status(index)));
+    for (const auto& entry : std::filesystem::directory_iterator(path())) {
+      EXPECT_FALSE(entry.path().filename().string().starts_with("index.")) << entry.path();
+    }
+  }
 }
 
 }  // namespace
