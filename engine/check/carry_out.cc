@@ -24,6 +24,23 @@ std::string name_in(const ScannedPack& file, PackState state, std::uint64_t reti
   return to_file_name(name);
 }
 
+// The files of which copies are kept, before anything is done to them.
+std::vector<std::filesystem::path> originals(const StoreLayout& layout, const RepairPlan& plan) {
+  std::vector<std::filesystem::path> files;
+  if (plan.identity) files.push_back(layout.identity());
+  if (plan.marks) files.push_back(layout.marks());
+  for (const JournalMend& mend : plan.journals) files.emplace_back(mend.problem.path);
+  for (const PackRepair& repair : plan.packs) {
+    if (repair.file) files.push_back(repair.file->path);
+  }
+  for (const IndexObstacle& obstacle : plan.obstacles) files.push_back(obstacle.path);
+  return files;
+}
+
+Error nothing_was_changed(const Error& error) {
+  return {error.code(), fmt::format("{}; nothing was changed", error.what())};
+}
+
 class Carrier {
  public:
   Carrier(StoreCore& core, RepairPlan& plan)
@@ -39,7 +56,7 @@ class Carrier {
     } catch (const Error& error) {
       if (changing_) throw;
       aside_.discard();
-      throw Error(error.code(), fmt::format("{}; nothing was changed", error.what()));
+      throw nothing_was_changed(error);
     }
     unlink_removed();  // P8
     plan_.report.set_aside = aside_.folder().string();
@@ -48,13 +65,7 @@ class Carrier {
 
  private:
   void keep_originals() {
-    if (plan_.identity) aside_.keep(core_.layout().identity());
-    if (plan_.marks) aside_.keep(core_.layout().marks());
-    for (const JournalMend& mend : plan_.journals) aside_.keep(mend.problem.path);
-    for (const PackRepair& repair : plan_.packs) {
-      if (repair.file) aside_.keep(repair.file->path);
-    }
-    for (const IndexObstacle& obstacle : plan_.obstacles) aside_.keep(obstacle.path);
+    for (const auto& file : originals(core_.layout(), plan_)) aside_.keep(file);
     std::string text;
     for (const RepairStep& step : plan_.report.steps) {
       text += fmt::format("{}: {}\n  {}\n", to_string(step.action), step.path, step.message);
@@ -296,6 +307,18 @@ class Carrier {
 };
 
 }  // namespace
+
+void check_can_be_carried_out(StoreCore& core, const RepairPlan& plan) {
+  std::vector<std::filesystem::path> files = originals(core.layout(), plan);
+  files.push_back(core.layout().lock());
+  try {
+    for (const auto& file : files) {
+      if (core.fs().status(file)) core.fs().open(file, OpenMode::read)->close();
+    }
+  } catch (const Error& error) {
+    throw nothing_was_changed(error);
+  }
+}
 
 void carry_out(StoreCore& core, RepairPlan& plan) { Carrier(core, plan).run(); }
 

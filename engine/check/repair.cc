@@ -87,6 +87,9 @@ Prepared prepare(const std::filesystem::path& path, const RepairOptions& options
   }
   prepared.plan = make_repair_plan(*prepared.core, options,
                                    found.problem.empty() ? std::nullopt : std::optional(found));
+  if (prepared.plan.report.complete && !prepared.plan.nothing_to_do()) {
+    check_can_be_carried_out(*prepared.core, prepared.plan);
+  }
   return prepared;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "repair_fixture.h"
 
@@ -25,6 +26,23 @@ class NoFileTest : public RepairTest {
     return std::ranges::any_of(report.findings, [&](const Finding& finding) {
       return finding.path == path.string() || finding.message.find(path) != std::string::npos;
     });
+  }
+  static std::string refusal(const std::function<void()>& action) {
+    try {
+      action();
+      return "it was not refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::corrupt);
+      return error.what();
+    }
+  }
+  // With the same words by the plan and by the repair, and nothing is touched.
+  void expect_plan_and_repair_refuse(const std::filesystem::path& place) const {
+    const std::string planned = refusal([&] { plan_repair(path()); });
+    EXPECT_EQ(planned.find(place.string() + ": is a "), 0u) << planned;
+    EXPECT_NE(planned.find("move it away"), std::string::npos) << planned;
+    EXPECT_EQ(planned, refusal([&] { repair(path()); }));
+    EXPECT_FALSE(std::filesystem::exists(path() / "set-aside"));
   }
   void expect_others_are_used(const std::vector<std::int64_t>& epochs_left) {
     Store store = Store::open(path());
@@ -52,6 +70,7 @@ TEST_F(NoFileTest, InPlaceOfAJournal) {
   for (const auto put : {&put_directory, &put_pipe}) {
     put(path_of_journal);
     EXPECT_TRUE(is_named(Store::open(path()).verify(), path_of_journal));
+    expect_plan_and_repair_refuse(path_of_journal);
     expect_others_are_used({1, 2, 3, 4});
     std::filesystem::remove(path_of_journal);
   }
@@ -61,7 +80,26 @@ TEST_F(NoFileTest, InPlaceOfTheStoresIdentity) {
   for (const auto put : {&put_directory, &put_pipe}) {
     put(path() / "STORE");
     test::expect_error(ErrorCode::corrupt, "STORE: is a", [&] { Store::open(path()); });
+    expect_plan_and_repair_refuse(path() / "STORE");
     std::filesystem::remove(path() / "STORE");
+  }
+}
+
+TEST_F(NoFileTest, InPlaceOfTheLockFile) {
+  for (const auto put : {&put_directory, &put_pipe}) {
+    put(path() / "lock");
+    expect_plan_and_repair_refuse(path() / "lock");
+    std::filesystem::remove(path() / "lock");
+  }
+}
+
+TEST_F(NoFileTest, InPlaceOfTheMarks) {
+  Store::open(path()).promote(saved_[2], "production");
+  for (const auto put : {&put_directory, &put_pipe}) {
+    put(path() / "marks");
+    EXPECT_TRUE(is_named(Store::open(path()).verify(), path() / "marks"));
+    expect_plan_and_repair_refuse(path() / "marks");
+    std::filesystem::remove(path() / "marks");
   }
 }
 

@@ -72,7 +72,8 @@ struct RepairOptions {
 // runs in it, or with the file `lock` beside it.
 bool can_repair(const std::filesystem::path& path, FileSystem& fs);
 
-// What repair would do. Changes nothing.
+// What repair would do. Changes nothing. Throws what repair would throw because of what lies in the
+// place of a file (a directory, a pipe).
 RepairReport plan_repair(const std::filesystem::path& path, const RepairOptions& options = {},
                          const StoreOptions& store = {});
 // Does it, and returns what was done. Whatever it replaces or removes is copied first, into
