@@ -59,13 +59,17 @@ class JournalChecker {
   void add_problem(const JournalName& name, const JournalMark& mark, std::string message) {
     const std::string path = path_of(name);
     if (!message.starts_with(path)) message = fmt::format("{}: {}", path, message);
-    check_.problems.push_back({path, name, mark, std::move(message)});
+    check_.problems.push_back({path, name, mark, std::move(message), false});
   }
 
   void check_file(const RunJournals::File& file, const JournalName& name, const JournalMark& mark) {
     const std::string path = path_of(name);
     if (file.newer) {
       check_.newer.push_back(fmt::format("{}: {}", path, file.error));
+      return;
+    }
+    if (!file.error.empty() && is_link_to_nowhere(fs_, path)) {
+      check_.problems.push_back({path, name, mark, describe_link_to_nowhere(path), true});
       return;
     }
     const bool has_header = file.size >= format::JournalHeader::size && !file.never_written;

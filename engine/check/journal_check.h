@@ -14,6 +14,7 @@ struct JournalProblem {
   JournalName name;
   JournalMark mark;  // the highest of a checkpoint; empty: none
   std::string message;
+  bool away = false;  // a link to nowhere: its bytes may come back
 };
 
 struct JournalCheck {

@@ -40,7 +40,8 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
   const auto remembered = remembered_uuid(fs, layout);
   const auto marked = owner_of_marks(fs, layout);
   found.identity.uuid = remembered ? *remembered : marked ? *marked : random_uuid();
-  if (fs.status(layout.marks())) found.identity.features.read_only = format::feature::marks;
+  if (fs.status(layout.marks()) || is_link_to_nowhere(fs, layout.marks()))
+    found.identity.features.read_only = format::feature::marks;
   found.identity.created_ns = clock.now_ns();
   return found;
 }

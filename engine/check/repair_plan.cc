@@ -79,6 +79,10 @@ class Planner {
   void plan_marks() {
     MarksFile file = look_at_marks(core_.fs(), core_.layout(), core_.uuid());
     if (file.problem.empty()) return;
+    if (file.away) {
+      add_step(RepairAction::leave, core_.layout().marks().string(), file.problem);
+      return;
+    }
     const auto step =
         add_step(RepairAction::mend_marks, core_.layout().marks().string(), file.problem);
     plan_.report.steps[step].restores = file.marks.has_value();
@@ -139,14 +143,16 @@ class Planner {
                         run_is_held(core_.fs(), run.directory.path, run.directory.names);
       if (!check.problems.empty()) index_.pass_over(run.directory.run);
       for (JournalProblem& problem : check.problems) {
-        const std::string why_not = held ? "a process is training this run: repair again when it "
-                                           "has ended"
-                                         : why_not_mended(problem);
+        const std::string why_not = problem.away ? ""
+                                    : held ? "a process is training this run: repair again when it "
+                                             "has ended"
+                                           : why_not_mended(problem);
+        const bool leave = problem.away || !why_not.empty();
         const auto step = add_step(
-            why_not.empty() ? RepairAction::mend_journal : RepairAction::leave, problem.path,
+            leave ? RepairAction::leave : RepairAction::mend_journal, problem.path,
             why_not.empty() ? problem.message : fmt::format("{}; {}", problem.message, why_not));
         plan_.report.steps[step].run = run.record ? run.record->name : "";
-        if (!why_not.empty()) continue;
+        if (leave) continue;
         const MendedJournal mended = mend_journal(core_.fs(), problem, run.directory.run);
         plan_.report.steps[step].restores = mended.restores;
         if (!mended.restores) {

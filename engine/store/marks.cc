@@ -155,6 +155,11 @@ MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& s
   const bool expected = should_be_there(fs, layout);
   MarksFile file;
   const auto seen = fs.status(layout.marks());
+  if (!seen && is_link_to_nowhere(fs, layout.marks())) {
+    file.problem = describe_link_to_nowhere(layout.marks());
+    file.away = true;
+    return file;
+  }
   if (!seen && !expected) {
     file.marks.emplace();
     return file;
@@ -182,6 +187,7 @@ MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& s
 Marks read_marks(const StoreCore& core) {
   MarksFile file = look_at_marks(core.fs(), core.layout(), core.uuid());
   if (file.marks) return *std::move(file.marks);
+  if (file.away) throw Error(ErrorCode::io, file.problem);
   throw Error(ErrorCode::corrupt,
               fmt::format("{}; what the aliases point at is unknown; put the file back from a "
                           "backup, or go on without them: ckptool repair {}",

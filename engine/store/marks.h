@@ -24,11 +24,13 @@ struct MarksFile {
   std::optional<Marks> marks;      // nothing: neither of its two copies can be read
   std::string problem;             // what is wrong with it, also when one copy can be read
   std::optional<FileStatus> seen;  // before it was read
+  bool away = false;               // a link to nowhere: its bytes may come back
 };
 // Error(newer_format) when a newer version wrote it.
 MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store);
 
-// Error(corrupt) when it cannot be read: that there are no marks cannot be said then.
+// Error(corrupt) when it cannot be read, Error(io) when it is a link to nowhere: that there are no
+// marks cannot be said then.
 Marks read_marks(const StoreCore& core);
 
 // M1 to M4: changes the marks, durably on return.

@@ -72,6 +72,14 @@ bool is_link_to_nowhere(FileSystem& fs, const std::filesystem::path& path) {
   }
 }
 
+std::string describe_link_to_nowhere(const std::filesystem::path& path) {
+  return fmt::format(
+      "{}: leads nowhere: a symbolic link whose target is gone; the disk that it is on may be "
+      "away: "
+      "mount it, or remove the link to give up what it led to",
+      path.string());
+}
+
 std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout) {
   try {
     return fs.list(layout.runs());

@@ -19,6 +19,8 @@ namespace ckp {
 // A symbolic link whose target is gone, like that of a disk that is not mounted: listed, and not to
 // be opened.
 bool is_link_to_nowhere(FileSystem& fs, const std::filesystem::path& path);
+// What is wrong with such a file, and what to do.
+std::string describe_link_to_nowhere(const std::filesystem::path& path);
 
 // Everything in runs/. Error(corrupt) when that directory is missing.
 std::vector<std::string> list_runs(FileSystem& fs, const StoreLayout& layout);

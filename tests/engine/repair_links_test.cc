@@ -50,6 +50,39 @@ TEST_F(RepairLinksTest, OneThatLeadsNowhereIsNamedAndLeftWithWhatRefersToIt) {
   }
 }
 
+// A journal, and the marks: as a pack.
+TEST_F(RepairLinksTest, OtherFilesAreLeftToo) {
+  Store::open(path()).promote(saved_[2], "production");
+  for (const auto& file : {journal(), path() / "marks"}) {
+    SCOPED_TRACE(file);
+    std::filesystem::rename(file, directory_ / "away");
+    std::filesystem::create_symlink(directory_ / "elsewhere", file);
+    const VerifyReport found = Store::open(path()).verify();
+    ASSERT_EQ(found.findings.size(), 1u);
+    EXPECT_EQ(found.findings[0].path, file.string());
+    const RepairReport done = repair(path());
+    ASSERT_EQ(done.steps.size(), 1u);
+    EXPECT_EQ(to_string(done.steps[0].action), "leave");
+    EXPECT_EQ(done.steps[0].path, file.string());
+    EXPECT_NE(done.steps[0].message.find("may be away: mount it"), std::string::npos);
+    ASSERT_TRUE(std::filesystem::is_symlink(file));
+    std::filesystem::rename(directory_ / "away", directory_ / "elsewhere");
+    expect_clean();
+    expect_epochs({1, 2, 3, 4});
+    std::filesystem::remove(file);
+    std::filesystem::rename(directory_ / "elsewhere", file);
+  }
+}
+
+// Neither answered without them nor written over.
+TEST_F(RepairLinksTest, MarksThatAreAwayAreNotEmpty) {
+  std::filesystem::create_symlink(directory_ / "elsewhere", path() / "marks");
+  Store store = Store::open(path());
+  test::expect_error(ErrorCode::io, "mount it", [&] { store.alias_history(); });
+  test::expect_error(ErrorCode::io, "mount it", [&] { store.promote(saved_[2], "production"); });
+  EXPECT_TRUE(std::filesystem::is_symlink(path() / "marks"));
+}
+
 TEST_F(RepairLinksTest, OneThatLeadsToItselfLeadsNowhere) {
   std::filesystem::remove(packs_[4]);
   std::filesystem::create_symlink(packs_[4], packs_[4]);
