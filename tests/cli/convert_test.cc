@@ -84,6 +84,27 @@ TEST_F(ConvertCommandTest, NothingIsOverwrittenWithoutForce) {
   EXPECT_NE(read_bytes(root() / "mine.safetensors"), "mine");
 }
 
+// Not even with --force: it would be a checkpoint overwritten.
+TEST_F(ConvertCommandTest, NothingIsWrittenIntoAStore) {
+  const std::string pack = ckptool({"show", "store", "cnn@4", "--json"}).json()["file"];
+  fs::create_directory_symlink((root() / pack).parent_path(), root() / "link");
+  ASSERT_EQ(ckptool({"convert", "store", "cnn@1", "model.safetensors"}).code, 0);
+  for (const std::string& target :
+       {pack, std::string("store/new.ckp"), "link/" + fs::path(pack).filename().string()}) {
+    for (const bool in : {false, true}) {
+      std::vector<std::string> arguments{"convert", "store", "cnn@3", target, "--force"};
+      if (in) arguments = {"convert", "model.safetensors", target, "--force"};
+      expect_error(arguments, 2, "invalid_argument", {target, "inside the store"});
+    }
+  }
+  fs::remove(store() / "STORE");
+  expect_error({"convert", "model.safetensors", pack, "--force"}, 2, "invalid_argument",
+               {"inside the store"});
+  EXPECT_EQ(ckptool({"repair", "store"}).code, 0);
+  EXPECT_EQ(ckptool({"verify", "store", "--full"}).code, 0);
+  EXPECT_FALSE(fs::exists(store() / "new.ckp"));
+}
+
 TEST_F(ConvertCommandTest, PicklesAreRecognisedAndRefusedWithTheLineOfPython) {
   write_bytes(root() / "new.pt",
               std::string("PK\x03\x04", 4) + std::string(60, '\0') + "archive/data.pkl");

@@ -6,6 +6,7 @@
 #include "command.h"
 #include "render.h"
 #include "source.h"
+#include "store_argument.h"
 
 namespace ckp::tool {
 namespace {
@@ -74,6 +75,7 @@ class Convert : public Command {
   }
 
   void check_free(const std::string& destination, Context& context) const {
+    check_outside_stores(destination, *context.file_system);
     if (force_ || !context.file_system->status(destination).has_value()) return;
     throw Error(ErrorCode::already_exists,
                 fmt::format("{}: exists already; another name, or --force to replace it",

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "ckp/error.h"
 #include "ckp/repair.h"
 #include "ckp/store.h"
 #include "exit_codes.h"
@@ -52,6 +53,15 @@ std::filesystem::path search_upward(FileSystem& fs, const std::vector<std::strin
   throw NoStore(printable(message));
 }
 
+bool is_store_directory(const std::filesystem::path& folder, FileSystem& fs) {
+  try {
+    const auto runs = fs.status(folder / "runs");
+    return runs && runs->is_directory && can_repair(folder, fs);
+  } catch (const Error&) {
+    return false;  // nobody may look into it
+  }
+}
+
 }  // namespace
 
 StoreArgument find_store(const std::vector<std::string>& arguments, const std::string& option,
@@ -80,6 +90,18 @@ void check_count(const std::vector<std::string>& rest, std::size_t min, std::siz
   if (rest.size() < min) throw UsageError(fmt::format("{} is missing", what));
   if (rest.size() > max) {
     throw UsageError(fmt::format("one argument too many: {}", printable(rest[max])));
+  }
+}
+
+void check_outside_stores(const std::filesystem::path& file, FileSystem& fs) {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::absolute(file, error).parent_path();
+  if (const auto real = std::filesystem::weakly_canonical(folder, error); !error) folder = real;
+  for (; folder.has_relative_path(); folder = folder.parent_path()) {
+    if (!is_store_directory(folder, fs)) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{}: lies inside the store {}; choose a place outside of it",
+                            printable(file.string()), printable(folder.string())));
   }
 }
 

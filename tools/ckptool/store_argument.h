@@ -29,4 +29,8 @@ StoreArgument find_store(const std::vector<std::string>& arguments, const std::s
 void check_count(const std::vector<std::string>& rest, std::size_t min, std::size_t max,
                  std::string_view what);
 
+// Throws Error(invalid_argument) when `file` lies inside a store, also by a symbolic link to a
+// directory there: what is in a store is written by saves, imports and repairs.
+void check_outside_stores(const std::filesystem::path& file, FileSystem& fs);
+
 }  // namespace ckp::tool
