@@ -28,15 +28,29 @@ bool is_unfinished_import(StoreCore& core, const RunDirectory& directory) {
   return record && record->tags.contains(import_tag) && lost_checkpoints(core, *record).empty();
 }
 
+Error name_taken(StoreCore& core, const std::string& name) {
+  return {ErrorCode::already_exists,
+          fmt::format("{}: a run named '{}' exists already, and an import must not become "
+                      "what it resumes from; choose another name (--run NAME)",
+                      core.layout().root.string(), name)};
+}
+
 // Makes room for a run of this name, or throws Error(already_exists).
 void check_name(StoreCore& core, const std::string& name) {
   const auto taken = find_run_named(core.fs(), core.layout(), name);
   if (!taken) return;
   if (is_unfinished_import(core, *taken) && remove_empty_run(core, *taken)) return;
-  throw Error(ErrorCode::already_exists,
-              fmt::format("{}: a run named '{}' exists already, and an import must not become "
-                          "what it resumes from; choose another name (--run NAME)",
-                          core.layout().root.string(), name));
+  throw name_taken(core, name);
+}
+
+std::unique_ptr<Run::Impl> create_run_for_import(std::shared_ptr<StoreCore> core,
+                                                 const RunOptions& options) {
+  try {
+    return create_run(core, options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::already_exists) throw;
+    throw name_taken(*core, options.name);  // another process was faster
+  }
 }
 
 }  // namespace
@@ -49,7 +63,7 @@ CheckpointRecord import_file(std::shared_ptr<StoreCore> core, const std::filesys
   RunOptions created;
   created.name = name;
   created.tags[import_tag] = file.filename().string();
-  auto run = create_run(core, created);
+  auto run = create_run_for_import(core, created);
   try {
     const SaveReport report = run->adopt(checkpoint);
     run->finish(RunStatus::completed);

@@ -283,6 +283,33 @@ TEST_F(StoreTest, AnImportTakesNoOtherRunOver) {
   refused("done");
 }
 
+// Its way out is an import's, not a training's.
+TEST_F(StoreTest, OfTwoImportsAtOnceOneIsToldToChooseAnotherName) {
+  save_file(directory_ / "mailed.ckp", SmallState(5).dict(), {.epoch = 5});
+  Store::create(path());
+  const auto hooks = std::make_shared<test::HookedFileSystem>();
+  StoreOptions hooked;
+  hooked.file_system = hooks;
+  Store slower = Store::open(path(), hooked);
+  hooks->before = [&](const std::string& operation) {
+    if (operation != "open " + (path() / "lock").string()) return;
+    hooks->before = nullptr;  // it has looked, and takes the lock now
+    Store::open(path()).import_file(directory_ / "mailed.ckp", {});
+  };
+  try {
+    slower.import_file(directory_ / "mailed.ckp", {});
+    ADD_FAILURE() << "two runs of one name";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_EQ(error.code(), ErrorCode::already_exists);
+    EXPECT_NE(message.find("choose another name (--run NAME)"), std::string::npos) << message;
+    for (const char* const word : {"--resume", "--run auto"}) {
+      EXPECT_EQ(message.find(word), std::string::npos) << message;
+    }
+  }
+  EXPECT_EQ(slower.runs().size(), 1u);
+}
+
 TEST_F(StoreTest, OrderIsTheCommitNumber) {
   Store store = Store::create(path());
   ckp::Run run = store.create_run(run_options("cnn"));
