@@ -61,8 +61,7 @@ struct Meta {
 };
 
 [[noreturn]] void damaged(const File& file, const std::string& message) {
-  throw Error(ErrorCode::corrupt,
-              fmt::format("{}: {}; run: ckptool rebuild-index", file.path().string(), message));
+  throw Error(ErrorCode::corrupt, fmt::format("{}: {}", file.path().string(), message));
 }
 
 Meta read_meta(const File& file, std::uint64_t number, std::uint64_t offset) {

@@ -208,8 +208,7 @@ class StoreIndex : public Index {
     if (!row) return false;
     if (row->schema != index_schema || row->store != store) {
       throw Error(ErrorCode::corrupt,
-                  fmt::format("{}: this index is of store {} (schema {}), expected {} (schema {}); "
-                              "run: ckptool rebuild-index",
+                  fmt::format("{}: this index is of store {} (schema {}), expected {} (schema {})",
                               directory_.string(), row->store.hex(), row->schema, store.hex(),
                               index_schema));
     }
@@ -220,9 +219,8 @@ class StoreIndex : public Index {
   static Bytes required(RowReader& rows, Table table, BytesView key) {
     const auto payload = rows.get(table, key);
     if (payload) return copy(*payload);
-    throw Error(ErrorCode::corrupt, fmt::format("index: table {} lacks row {}; run: ckptool "
-                                                "rebuild-index",
-                                                to_string(table), hex(key)));
+    throw Error(ErrorCode::corrupt,
+                fmt::format("index: table {} lacks row {}", to_string(table), hex(key)));
   }
 
   // Copied out: decoding comes after the transaction.
@@ -250,9 +248,8 @@ class StoreIndex : public Index {
       expected = read_sums(rows, table);
     });
     if (result.size() == expected.count) return result;
-    throw Error(ErrorCode::corrupt,
-                fmt::format("index: table {} has {} rows, expected {}; run: ckptool rebuild-index",
-                            to_string(table), result.size(), expected.count));
+    throw Error(ErrorCode::corrupt, fmt::format("index: table {} has {} rows, expected {}",
+                                                to_string(table), result.size(), expected.count));
   }
 
   static std::vector<CheckpointRecord> decode_all(const std::vector<Bytes>& payloads) {

@@ -48,10 +48,8 @@ ErrorCode code_of(int rc) {
 }
 
 std::string describe(const std::filesystem::path& directory, std::string_view operation, int rc) {
-  std::string text = fmt::format("{}: {} of the index failed: {}", directory.string(), operation,
-                                 mdb_strerror(rc));
-  if (code_of(rc) == ErrorCode::corrupt) text += "; run: ckptool rebuild-index";
-  return text;
+  return fmt::format("{}: {} of the index failed: {}", directory.string(), operation,
+                     mdb_strerror(rc));
 }
 
 MDB_val to_val(BytesView bytes) { return {bytes.size(), const_cast<std::byte*>(bytes.data())}; }

@@ -240,9 +240,8 @@ Uuid run_of_name_key(BytesView key) {
 
 std::uint64_t check_row(Table table, BytesView key, BytesView value) {
   const auto fail = [&](const std::string& what) {
-    throw Error(ErrorCode::corrupt, fmt::format("index: table {}, row {}: {}; run: ckptool "
-                                                "rebuild-index",
-                                                to_string(table), hex(key), what));
+    throw Error(ErrorCode::corrupt,
+                fmt::format("index: table {}, row {}: {}", to_string(table), hex(key), what));
   };
   if (value.size() < checksum_size) {
     fail(fmt::format("{} bytes, expected at least {}", value.size(), checksum_size));

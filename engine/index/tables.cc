@@ -95,9 +95,7 @@ class LockedTables : public Tables {
     check_usable();
     const auto status = fs_.status(data_path());
     if (!status) {
-      throw Error(
-          ErrorCode::corrupt,
-          fmt::format("{}: the index is gone; run: ckptool rebuild-index", data_path().string()));
+      throw Error(ErrorCode::corrupt, fmt::format("{}: the index is gone", data_path().string()));
     }
     return {status->device, status->inode, status->size, status->changed_ns,
             environment_->transaction()};
@@ -134,9 +132,8 @@ class LockedTables : public Tables {
     const auto status = fs_.status(data_path());
     if (!status || !is_ours(*status)) return;
     if (status->size < environment_->header_size() || status->size < environment_->file_size()) {
-      throw Error(ErrorCode::corrupt,
-                  fmt::format("{}: the file has only {} bytes; run: ckptool rebuild-index",
-                              data_path().string(), status->size));
+      throw Error(ErrorCode::corrupt, fmt::format("{}: the file has only {} bytes",
+                                                  data_path().string(), status->size));
     }
   }
 

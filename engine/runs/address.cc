@@ -150,8 +150,14 @@ struct Question {
   const RunRecord& run;
   std::span<const CheckpointRecord> all;
   std::vector<CheckpointRecord> line;
+  std::string_view store;
 
   std::string subject() const { return run.name + spell(address); }
+  // The command that lists all of the run's checkpoints.
+  std::string list_all() const {
+    return fmt::format("ckptool ls {}{} --all", store.empty() ? "" : shell_word(store) + " ",
+                       shell_word(run.name));
+  }
 };
 
 [[noreturn]] void not_found(const Question& question, const std::string& message) {
@@ -193,8 +199,8 @@ CheckpointRecord find_latest(const Question& question) {
   not_found(question, question.all.empty()
                           ? "the run has no checkpoints yet"
                           : fmt::format("the current line of the run has no checkpoints; {} "
-                                        "superseded ones are listed by: ckptool ls {} --all",
-                                        question.all.size(), shell_word(question.run.name)));
+                                        "superseded ones are listed by: {}",
+                                        question.all.size(), question.list_all()));
 }
 
 CheckpointRecord find_final(const Question& question) {
@@ -259,8 +265,8 @@ CheckpointRecord find_id(const Question& question) {
   if (found.size() == 1) return *found.front();
   if (found.empty()) {
     not_found(question, fmt::format("none of the run's {} checkpoints has an id that begins so; "
-                                    "list them with: ckptool ls {} --all",
-                                    question.all.size(), shell_word(question.run.name)));
+                                    "list them with: {}",
+                                    question.all.size(), question.list_all()));
   }
   std::vector<std::string> ids;
   for (const auto* one : found) {
@@ -289,8 +295,8 @@ Address parse_address(std::string_view text) {
 }
 
 CheckpointRecord resolve(const Address& address, const RunRecord& run,
-                         std::span<const CheckpointRecord> checkpoints) {
-  const Question question{address, run, checkpoints, current_line(run, checkpoints)};
+                         std::span<const CheckpointRecord> checkpoints, std::string_view store) {
+  const Question question{address, run, checkpoints, current_line(run, checkpoints), store};
   switch (address.kind) {
     case Address::Kind::latest:
       return find_latest(question);
@@ -313,7 +319,7 @@ CheckpointRecord resolve(const Address& address, const RunRecord& run,
 
 CheckpointRecord resolve_best(const Address& address, const RunRecord& run,
                               std::span<const CheckpointRecord> candidates) {
-  return find_best({address, run, candidates, {candidates.begin(), candidates.end()}});
+  return find_best({address, run, candidates, {candidates.begin(), candidates.end()}, {}});
 }
 
 }  // namespace ckp

@@ -134,7 +134,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
   std::vector<CheckpointRecord> candidates;
   std::string passed_over;
   if (from) {
-    candidates.push_back(resolve(*from, run.record, checkpoints));
+    candidates.push_back(resolve(*from, run.record, checkpoints, run.core->layout().root.string()));
   } else {
     candidates = current_line(run.record, checkpoints);
     if (candidates.empty()) check_not_only_salvaged(run, checkpoints);
@@ -320,8 +320,9 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
     if (core.fs().status(path)) return;
     throw Error(ErrorCode::not_found,
                 fmt::format("{}: checkpoint {} of run {} has no file: it was pruned, or lost "
-                            "(ckptool verify tells)",
-                            path.string(), checkpoint.id.short_hex(), checkpoint.run_name));
+                            "(ckptool verify {} tells)",
+                            path.string(), checkpoint.id.short_hex(), checkpoint.run_name,
+                            shell_word(core.layout().root.string())));
   };
   check_live();
   try {

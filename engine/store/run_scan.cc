@@ -58,6 +58,11 @@ bool has_slug_of(const std::string& directory, std::string_view name) {
                            expected.size() - id_digits) == 0;
 }
 
+// STORE/runs/RUN/PACK.
+std::filesystem::path store_of(const std::filesystem::path& pack) {
+  return pack.parent_path().parent_path().parent_path();
+}
+
 }  // namespace
 
 bool is_link_to_nowhere(FileSystem& fs, const std::filesystem::path& path) {
@@ -168,8 +173,9 @@ ScannedCheckpoint read_checkpoint(FileSystem& fs, const ScannedPack& pack) {
     throw Error(
         ErrorCode::corrupt,
         fmt::format("{}: a checkpoint of run {} ({}) lies in the directory of another; "
-                    "ckptool repair puts it back",
-                    pack.path.string(), result.record.run_name, result.record.run.short_hex()));
+                    "ckptool repair {} puts it back",
+                    pack.path.string(), result.record.run_name, result.record.run.short_hex(),
+                    shell_word(store_of(pack.path).string())));
   }
   return result;
 }

@@ -310,7 +310,7 @@ CheckpointRecord Store::find(const Address& address) const {
   }
   if (address.run.empty()) return impl_->find_by_id(address.text);
   const RunRecord run = impl_->run(address.run);
-  return resolve(address, run, impl_->checkpoints(run));
+  return resolve(address, run, impl_->checkpoints(run), path().string());
 }
 
 CheckpointRecord Store::find_to_remove(const Address& address) const {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "ckp/error.h"
 #include "ckp/shell_word.h"
 #include "io/host.h"
@@ -273,13 +271,11 @@ void StoreCore::recover(StoreLock& lock) {
 
 void StoreCore::replace_damaged(StoreLock& lock, const Error& damage) {
   rebuild(lock);
-  std::string reason = damage.what();
-  reason.resize(std::min(reason.find("; run: "), reason.size()));  // that is done
   const std::lock_guard guard(index_mutex_);
   index_damage_ = fmt::format(
       "{}: the index was damaged and has been made anew from the files; whether they are sound "
       "says: ckptool verify {}\n  {}",
-      index_layout().index().string(), shell_word(layout_.root.string()), reason);
+      index_layout().index().string(), shell_word(layout_.root.string()), damage.what());
 }
 
 std::optional<std::string> StoreCore::index_damage() const {

@@ -257,5 +257,12 @@ TEST_F(ListTest, OutputThatCannotBeWrittenIsAnError) {
   EXPECT_TRUE(contains(result.err, "standard output")) << result;
 }
 
+// What a message says to type can be typed.
+TEST_F(ListTest, CommandsInMessagesNameTheStore) {
+  std::filesystem::rename(store(), root() / "my store");
+  expect_error({"show", "my store", "cnn@ffffffff"}, 1, "not_found",
+               {"list them with: ckptool ls 'my store' cnn --all"});
+}
+
 }  // namespace
 }  // namespace ckp::test

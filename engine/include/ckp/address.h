@@ -30,9 +30,10 @@ Address parse_address(std::string_view text);
 // Picks the checkpoint that `address` means among those of `run`. Works on the current line; an id
 // finds superseded ones too. Throws Error(not_found) that lists what there is (epochs, metrics),
 // Error(invalid_argument) where a metric has no declared direction ("say @best:val/loss:min or
-// :max").
+// :max"). `store`: its path, for the commands that the messages name.
 CheckpointRecord resolve(const Address& address, const RunRecord& run,
-                         std::span<const CheckpointRecord> checkpoints);
+                         std::span<const CheckpointRecord> checkpoints,
+                         std::string_view store = {});
 
 // For an address of kind `best`: the same among these checkpoints of the run's current line only.
 CheckpointRecord resolve_best(const Address& address, const RunRecord& run,

@@ -35,7 +35,8 @@ void check_first(const Store& store, const RunRecord& run, const std::optional<A
                  const TrainingState& state, const RestoreOptions& options) {
   std::optional<CheckpointRecord> checkpoint;
   const auto all = store.checkpoints(run.id);
-  checkpoint = from ? resolve(*from, run, all) : newest_resumable(current_line(run, all));
+  checkpoint = from ? resolve(*from, run, all, store.path().string())
+                    : newest_resumable(current_line(run, all));
   if (!checkpoint) return;
   std::optional<Checkpoint> open;
   try {
