@@ -310,8 +310,10 @@ class Carrier {
 
 void check_can_be_carried_out(StoreCore& core, const RepairPlan& plan) {
   std::vector<std::filesystem::path> files = originals(core.layout(), plan);
+  const bool copies = !files.empty();
   files.push_back(core.layout().lock());
   try {
+    if (copies) SetAside(core.fs(), core.layout(), core.clock()).check_place();
     for (const auto& file : files) {
       if (core.fs().status(file)) core.fs().open(file, OpenMode::read)->close();
     }

@@ -8,6 +8,7 @@
 
 #include "ckp/error.h"
 #include "ckp/records.h"
+#include "store/run_scan.h"
 
 namespace ckp {
 namespace {
@@ -34,8 +35,19 @@ void read_what_is_there(const File& file, std::uint64_t offset, std::span<std::b
 
 }  // namespace
 
+void SetAside::check_place() const {
+  const auto place = layout_.set_aside();
+  const auto there = fs_.status(place);
+  if (there ? there->is_directory : !is_link_to_nowhere(fs_, place)) return;
+  throw Error(ErrorCode::already_exists,
+              fmt::format("{}: is no directory, and the originals of what a repair replaces go "
+                          "there; move it away",
+                          place.string()));
+}
+
 void SetAside::make_folder() {
   if (!folder_.empty()) return;
+  check_place();
   const auto parent = layout_.set_aside();
   if (fs_.make_directory(parent)) {
     paths_.push_back(parent);

@@ -22,6 +22,8 @@ class SetAside {
   SetAside(FileSystem& fs, const StoreLayout& layout, Clock& clock)
       : fs_(fs), layout_(layout), clock_(clock) {}
 
+  // Throws Error(already_exists) when something else has the place of `set-aside`.
+  void check_place() const;
   // Copies a file, as far as it can be read, durably. A file that does not exist is left out.
   void keep(const std::filesystem::path& file);
   // Takes all of it away again, as far as that is possible: nothing has been replaced or moved.

@@ -93,6 +93,26 @@ TEST_F(NoFileTest, InPlaceOfTheLockFile) {
   }
 }
 
+// A file where the folder of originals belongs.
+TEST_F(NoFileTest, InPlaceOfSetAside) {
+  flip_payload(packs_[4]);
+  const auto place = path() / "set-aside";
+  const auto expect_refusals = [&] {
+    for (const auto& action : {std::function<void()>([&] { plan_repair(path()); }),
+                               std::function<void()>([&] { repair(path()); })}) {
+      test::expect_error(ErrorCode::already_exists, place.string(), action);
+      test::expect_error(ErrorCode::already_exists, "move it away; nothing was changed", action);
+    }
+  };
+  test::write_bytes(place, std::vector<std::byte>(3));
+  expect_refusals();
+  std::filesystem::remove(place);
+  std::filesystem::create_directory_symlink(directory_ / "nothing", place);
+  expect_refusals();
+  std::filesystem::remove(place);
+  EXPECT_FALSE(repair(path()).nothing_to_do());
+}
+
 TEST_F(NoFileTest, InPlaceOfTheMarks) {
   Store::open(path()).promote(saved_[2], "production");
   for (const auto put : {&put_directory, &put_pipe}) {
