@@ -45,9 +45,8 @@ ChunkReference ChunkCopier::copy(const ChunkReference& reference) {
   }
   const format::TableEntry* entry = pack.directory.find_chunk(address.number);
   const auto bad = [&](std::string_view problem) {
-    throw Error(ErrorCode::corrupt,
-                fmt::format("{}: chunk {} of {} {}; run: ckptool verify", from_.name,
-                            address.number, pack.source->name(), problem));
+    throw Error(ErrorCode::corrupt, fmt::format("{}: chunk {} of {} {}", from_.name, address.number,
+                                                pack.source->name(), problem));
   };
   if (entry == nullptr) bad("is missing");
   if (entry->raw_digest != reference.raw_digest || entry->raw_size != reference.raw_size) {
@@ -67,7 +66,14 @@ ChunkReference ChunkCopier::copy(const ChunkReference& reference) {
 format::Manifest copy_chunks(const Checkpoint::Parts& from, format::PackWriter& to) {
   ChunkCopier copier(from, to);
   format::Manifest manifest = from.manifest;
-  for (ChunkReference& reference : manifest.references) reference = copier.copy(reference);
+  for (ChunkReference& reference : manifest.references) {
+    try {
+      reference = copier.copy(reference);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::corrupt) throw;
+      throw Error(ErrorCode::corrupt, error.what() + damage_report(from, reference.address));
+    }
+  }
   return manifest;
 }
 

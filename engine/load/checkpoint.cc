@@ -4,6 +4,7 @@
 #include "ckp/closest_name.h"
 #include "ckp/error.h"
 #include "ckp/load.h"
+#include "ckp/shell_word.h"
 #include "io/host.h"
 #include "load/open_pack.h"
 #include "load/read_plan.h"
@@ -51,29 +52,30 @@ void check_target(const TensorTarget& target, const format::TensorEntry& stored)
   }
 }
 
-// "; hits tensor model/fc1.weight and 3 others"
-std::string damage_report(const format::Manifest& manifest, const format::ChunkAddress& address) {
-  const auto names = tensors_in_chunk(manifest, address);
-  if (names.empty()) return "";
-  if (names.size() == 1) return fmt::format("; hits tensor {}", names[0]);
-  return fmt::format("; hits tensor {} and {} other{}", names[0], names.size() - 1,
-                     names.size() == 2 ? "" : "s");
-}
-
 void run_plan(ReadPlan& plan, const Checkpoint::Parts& parts, const LoadOptions& options) {
   const auto read = [&](const format::ChunkReference& reference, std::span<std::byte> out) {
     try {
       read_reference(parts.packs, parts.record.id, reference, out);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt) throw;
-      throw Error(ErrorCode::corrupt,
-                  error.what() + damage_report(parts.manifest, reference.address));
+      throw Error(ErrorCode::corrupt, error.what() + damage_report(parts, reference.address));
     }
   };
   plan.run(read, options.threads);
 }
 
 }  // namespace
+
+std::string damage_report(const Checkpoint::Parts& parts, const format::ChunkAddress& address) {
+  std::string text;
+  const auto names = tensors_in_chunk(parts.manifest, address);
+  if (!names.empty()) text = fmt::format("; hits tensor {}", names[0]);
+  if (names.size() > 1) {
+    text += fmt::format(" and {} other{}", names.size() - 1, names.size() == 2 ? "" : "s");
+  }
+  return text + "; run: ckptool verify " +
+         shell_word(parts.store.empty() ? parts.name : parts.store);
+}
 
 const CheckpointRecord& Checkpoint::record() const { return parts_->record; }
 const format::Manifest& Checkpoint::manifest() const { return parts_->manifest; }

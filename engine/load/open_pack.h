@@ -39,8 +39,13 @@ CheckpointRecord describe(const OpenPack& pack, const format::Manifest& manifest
 struct Checkpoint::Parts {
   CheckpointRecord record;
   format::Manifest manifest;
-  PackSet packs;     // the checkpoint's own and all it refers to
-  std::string name;  // path of its own pack
+  PackSet packs;           // the checkpoint's own and all it refers to
+  std::string name;        // path of its own pack
+  std::string store = {};  // path of the store it was found in; empty: a file by itself
 };
+
+// What follows the message about a damaged chunk, as a reference of `parts` addresses it:
+// "; hits tensor model/fc1.weight and 3 others; run: ckptool verify ./store".
+std::string damage_report(const Checkpoint::Parts& parts, const format::ChunkAddress& address);
 
 }  // namespace ckp

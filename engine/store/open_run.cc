@@ -334,6 +334,7 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
     parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
     parts->packs.emplace(checkpoint.id, std::move(scanned.pack));
     parts->name = path.string();
+    parts->store = core.layout().root.string();
     return parts;
   } catch (const Error&) {
     check_live();  // pruned while it was being opened: that is no damage

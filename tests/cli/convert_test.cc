@@ -84,6 +84,21 @@ TEST_F(ConvertCommandTest, NothingIsOverwrittenWithoutForce) {
   EXPECT_NE(read_bytes(root() / "mine.safetensors"), "mine");
 }
 
+// Whatever it becomes, the first tensor that is hit is named, and what to type next.
+TEST_F(ConvertCommandTest, ADamagedTensorIsNamed) {
+  ASSERT_EQ(ckptool({"convert", "store", "cnn@4", "whole.ckp"}).code, 0);
+  const std::string pack = ckptool({"show", "store", "cnn@4", "--json"}).json()["file"];
+  flip_byte(root() / pack, 40'000);
+  flip_byte(root() / "whole.ckp", 40'000);
+  for (const std::string target : {"out.ckp", "out.safetensors"}) {
+    expect_error({"convert", "store", "cnn@4", target}, 4, "corrupt",
+                 {"; hits tensor model/fc.weight; run: ckptool verify store"});
+    expect_error({"convert", "whole.ckp", target}, 4, "corrupt",
+                 {"; hits tensor model/", "; run: ckptool verify whole.ckp"});
+    EXPECT_FALSE(fs::exists(root() / target));
+  }
+}
+
 // Not even with --force: it would be a checkpoint overwritten.
 TEST_F(ConvertCommandTest, NothingIsWrittenIntoAStore) {
   const std::string pack = ckptool({"show", "store", "cnn@4", "--json"}).json()["file"];
