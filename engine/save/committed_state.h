@@ -46,6 +46,7 @@ struct CommittedChunk {
   format::ChunkReference reference;  // with its pack's uuid
   bool nonfinite = false;            // a tensor that asks for the check has a NaN or infinity in it
   std::shared_ptr<const RowHashes> rows;   // null: not known
+  bool dense = false;                      // most of the rows had changed
   std::shared_ptr<RegionPatches> patched;  // null: the chunk alone holds the bytes
 };
 

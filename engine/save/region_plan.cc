@@ -11,7 +11,7 @@ namespace {
 
 // Of the chunks that have changed, a patch is to be at most so much.
 constexpr std::uint64_t smallest_gain = 8;
-// Chunks of which most rows changed are asked again in every so many saves.
+// Chunks of which most rows changed twice in a row are asked again in every so many saves.
 constexpr std::uint64_t try_again = 32;
 
 constexpr std::uint64_t patch_header = 8, gap_size = 4;  // spec/format.md, "Patches"
@@ -87,7 +87,8 @@ RegionPlan::Form RegionPlan::decide(const Region& region, std::vector<CommittedC
     const std::uint64_t begin = layout_.parts_of(layout_.chunks[chunk]).front().storage_offset;
     const auto first = static_cast<std::uint32_t>((begin - region.begin) / patch_row_size);
     const auto rows = changed_rows(*before, *now, first);
-    if (rows.size() > now->size() / 2) now.reset();
+    chunks[chunk].dense = rows.size() > now->size() / 2;
+    if (chunks[chunk].dense && committed_[chunk]->dense) now.reset();
     patch.rows.insert(patch.rows.end(), rows.begin(), rows.end());
   }
   if (!comparable) return Form::whole;

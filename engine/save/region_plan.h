@@ -16,12 +16,12 @@ class RegionPlan {
   // Both outlive it. Nothing is patched of a state that is compared with nothing.
   RegionPlan(const ChunkLayout& layout, const ComparedState& compared);
 
-  // Whether it pays to hash the rows of a chunk that has changed. Where all rows have changed, it
-  // is tried again only now and then.
+  // Whether it pays to hash the rows of a chunk that has changed. Where most rows have changed
+  // twice in a row, it is tried again only now and then.
   bool wants_rows(std::size_t chunk) const;
 
   // Once the changed chunks have their rows in `chunks`. Rows of chunks of which most have changed
-  // are taken out again.
+  // twice in a row are taken out again.
   void decide(std::vector<CommittedChunk>& chunks, ChunkFinder& finder, unsigned threads);
 
   // The chunk stays what it was, and the region's patches say the rest; null: it does not.

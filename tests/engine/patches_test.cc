@@ -112,6 +112,20 @@ TEST_F(PatchesTest, ALoadNeverReadsMoreThanTwice) {
   expect_sound();
 }
 
+TEST_F(PatchesTest, ADenseSaveNowAndThenIsNoReasonToGiveUp) {
+  ckp::Run run = store_.create_run({.name = "words"});
+  std::uint64_t patches = 0;
+  for (int i = 0; i < 40; ++i) {
+    if (i % 8 == 0) {
+      for (auto& byte : table_) byte ^= std::byte{1};
+    } else {
+      change_rows(20);
+    }
+    patches += save_all(run).patches_written;
+  }
+  EXPECT_EQ(patches, 35u);
+}
+
 // A chunk changes as a whole: nothing is patched any more, and what has not changed is stored anew.
 TEST_F(PatchesTest, DenseChangesEndIt) {
   ckp::Run run = store_.create_run({.name = "words"});
