@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "ckp/error.h"
@@ -141,15 +142,16 @@ Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const K
 // `choose` makes the plan from a snapshot under it. Returns what was done.
 template <class Read, class Choose>
 PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const Choose& choose) {
-  DeletionLock deletion(core);
+  std::optional<DeletionLock> deletion;
   Snapshot snapshot;
   Plan plan;
   {
     const ReleasedReserve reserve(core.fs(), core.layout());  // asking the index needs space, too
     read();
+    deletion.emplace(core);
     {
       StoreLock lock = core.lock();
-      deletion.check_not_on_hold(lock);
+      deletion->check_not_on_hold(lock);
       snapshot = take_snapshot(core, cache);
       plan = choose(snapshot);
       retire_and_collect(core, lock, snapshot, plan.going, plan.collection);

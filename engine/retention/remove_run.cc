@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "ckp/error.h"
 #include "retention/prune.h"
@@ -103,13 +104,14 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
 
 std::uint64_t remove_one(StoreCore& core, const RunDirectory& directory,
                          const PruneOptions& options, Which which) {
-  DeletionLock deletion(core);
+  std::optional<DeletionLock> deletion;
   PackCache cache;
   Snapshot snapshot = take_snapshot(core, cache);
   Collection collection;
   {
     const ReleasedReserve reserve(core.fs(), core.layout());
-    collection = take_away(core, cache, directory, options, which, deletion, snapshot);
+    deletion.emplace(core);
+    collection = take_away(core, cache, directory, options, which, *deletion, snapshot);
     unlink_dead(core, snapshot, collection.doomed, collection.garbage);
   }
   rewrite_packs(core, cache, collection);
