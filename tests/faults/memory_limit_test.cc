@@ -32,8 +32,9 @@ class ManyChunks {
   static constexpr std::uint64_t count = tensors * storage_chunks;
 
   explicit ManyChunks(std::uint64_t version) : buffer_(storage_size + 8 * tensors) {
-    for (std::size_t at = 0, i = 1; at + 8 <= buffer_.size(); at += chunk_size, ++i) {
-      const std::uint64_t mark = version << 32 | i;
+    // In each row of a patch: a version has all chunks of its own.
+    for (std::size_t at = 0; at + 8 <= buffer_.size(); at += 256) {
+      const std::uint64_t mark = version << 32 | (at / chunk_size + 1);
       std::memcpy(&buffer_[at], &mark, sizeof mark);
     }
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -236,6 +237,7 @@ class World {
     const CheckpointRecord& record = report.checkpoint;
     patched += report.patches_written > 0 ? 1 : 0;
     EXPECT_EQ(record.nonfinite, nonfinite);
+    if (forgotten_.contains(record.id)) return;  // pruned behind its commit
     run->second.checkpoints.push_back(record.id);
     contents_[record.id] = {content, nonfinite};
   }
@@ -361,6 +363,7 @@ class World {
   void forget(const Uuid& id) {
     for (auto& [name, run] : runs_) std::erase(run.checkpoints, id);
     contents_.erase(id);
+    forgotten_.insert(id);
     ++deleted;
   }
 
@@ -407,6 +410,7 @@ class World {
   std::optional<Store> store_;
   std::map<std::string, ModelRun> runs_;
   std::map<Uuid, Saved> contents_;
+  std::set<Uuid> forgotten_;
   std::uint64_t names_ = 0;
   std::uint64_t countdown_ = 0;  // operations of a save until a prune comes in between
 };
