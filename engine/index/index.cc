@@ -59,6 +59,8 @@ class StoreIndex : public Index {
   format::IndexStamp stamp() const override { return tables_->stamp(); }
   bool is_current() const override { return tables_->is_current(); }
 
+  void sync() override { tables_->sync(); }
+
   void update(const std::function<void(IndexUpdate&)>& change) override {
     tables_->write([&](TableWriter& tables) {
       RowWriter rows(tables);

@@ -28,7 +28,7 @@ struct ChunkRow {
   std::uint32_t raw_size = 0;
 };
 
-// Inside Index::update. Everything becomes visible and durable together, or not at all.
+// Inside Index::update. Everything becomes visible together, or not at all.
 class IndexUpdate {
  public:
   virtual ~IndexUpdate() = default;
@@ -77,8 +77,10 @@ class Index {
   virtual bool is_current() const = 0;
 
   // One write transaction; grows the map and runs `change` again when it is full, so `change` must
-  // be repeatable.
+  // be repeatable. Until the next update, or sync(), a power cut can take it back, as a whole.
   virtual void update(const std::function<void(IndexUpdate&)>& change) = 0;
+  // Makes every update so far durable.
+  virtual void sync() = 0;
 
   virtual std::vector<RunRecord> runs() const = 0;
   virtual std::optional<RunRecord> run_named(std::string_view name) const = 0;

@@ -74,6 +74,13 @@ class LockedTables : public Tables {
     extend_file();
   }
 
+  void sync() override {
+    check_process();
+    const auto file = fs_.open(data_path(), OpenMode::read_write);
+    file->sync();
+    file->close();
+  }
+
   bool was_small() const override { return was_small_; }
 
   std::vector<std::string> check_pages() const override {

@@ -53,50 +53,87 @@ void rename_pack(FileSystem& fs, Registration& registration, const std::filesyst
   }
 }
 
-// C6. When the directory cannot be made durable the pack must not stay visible.
+// C6. When the directory cannot be made durable the packs must not stay visible.
 void sync_or_withdraw(FileSystem& fs, const std::filesystem::path& directory,
-                      const std::filesystem::path& pack, PackName name) {
+                      const std::vector<Commit*>& renamed) {
   try {
     fs.sync_directory(directory);
   } catch (const Error&) {
-    name.state = PackState::dead;
-    try {
-      fs.rename(pack, directory / to_file_name(name));
-    } catch (const Error&) {
-      // Nothing more can be done here; `begin != end` makes the next process sync or find it.
+    for (const Commit* commit : renamed) {
+      PackName name = *parse_pack_name(commit->path.filename().string());
+      name.state = PackState::dead;
+      try {
+        fs.rename(commit->path, directory / to_file_name(name));
+      } catch (const Error&) {
+        // Nothing more can be done here; `begin != end` makes the next process sync or find it.
+      }
     }
     throw;
   }
 }
 
+// Runs `step` on each commit that has not failed yet. What it throws is that commit's error.
+template <typename Step>
+void for_each_sound(std::span<Commit> commits, const Step& step) noexcept {
+  for (Commit& commit : commits) {
+    if (commit.error) continue;
+    try {
+      step(commit);
+    } catch (...) {
+      commit.error = std::current_exception();
+    }
+  }
+}
+
+void fail_all(std::span<Commit> commits, const std::exception_ptr& error) noexcept {
+  for (Commit& commit : commits) {
+    if (!commit.error) commit.error = error;
+  }
+}
+
+void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lock) {
+  FileSystem& fs = core.fs();
+  const std::string& directory = commits.front().registration->directory();
+  const RunDirectory run = list_run(fs, core.layout(), directory);
+  for_each_sound(commits, [&](Commit& commit) {
+    check_attempt(run, commit.record);                   // C2
+    check_references(core, run, commit.referred_packs);  // C3
+  });
+  const bool trusted = core.is_trusted(lock);
+  for_each_sound(commits, [&](Commit& commit) {
+    PackName name;
+    name.uuid = commit.registration->uuid();
+    name.step = commit.record.step;
+    name.commit = commit.record.commit = lock.begin(directory);  // C4
+    commit.path = run.path / to_file_name(name);
+  });
+  std::vector<Commit*> renamed;
+  renamed.reserve(commits.size());
+  for_each_sound(commits, [&](Commit& commit) {
+    rename_pack(fs, *commit.registration, commit.path);  // C5
+    commit.registration->committed();
+    renamed.push_back(&commit);
+  });
+  if (renamed.empty()) return;
+  sync_or_withdraw(fs, run.path, renamed);                      // C6: the commit point
+  core.finish_commit(lock, trusted, [&](IndexUpdate& update) {  // C7, C8
+    for (const Commit* commit : renamed) {
+      update.put_checkpoint(commit->record);
+      update.put_chunks(commit->chunks);
+    }
+  });
+}
+
 }  // namespace
 
-CommitResult commit_pack(StoreCore& core, Registration& registration,
-                         const CommitRequest& request) {
-  FileSystem& fs = core.fs();
-  const std::string& directory = registration.directory();
-  StoreLock lock = core.lock();  // C1
-  const RunDirectory run = list_run(fs, core.layout(), directory);
-  check_attempt(run, request.record);                   // C2
-  check_references(core, run, request.referred_packs);  // C3
-  const bool trusted = core.is_trusted(lock);
-
-  PackName name;
-  name.uuid = registration.uuid();
-  name.step = request.record.step;
-  name.commit = lock.begin(directory);  // C4
-  const auto path = run.path / to_file_name(name);
-  rename_pack(fs, registration, path);  // C5
-  registration.committed();
-  sync_or_withdraw(fs, run.path, path, name);  // C6: the commit point
-
-  CheckpointRecord record = request.record;
-  record.commit = name.commit;
-  core.finish_commit(lock, trusted, [&](IndexUpdate& update) {  // C7, C8
-    update.put_checkpoint(record);
-    update.put_chunks(request.chunks);
-  });
-  return {name.commit, path};  // C9
+void commit_packs(StoreCore& core, std::span<Commit> commits) noexcept {
+  if (commits.empty()) return;
+  try {
+    StoreLock lock = core.lock();  // C1
+    commit_under_lock(core, commits, lock);
+  } catch (...) {
+    fail_all(commits, std::current_exception());
+  }  // C9
 }
 
 }  // namespace ckp

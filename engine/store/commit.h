@@ -1,8 +1,10 @@
-// C1 to C9: a finished temporary pack becomes a checkpoint (spec/commit.md).
+// C1 to C9: finished temporary packs become checkpoints (spec/commit.md).
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "ckp/records.h"
@@ -12,20 +14,21 @@
 
 namespace ckp {
 
-struct CommitRequest {
-  CheckpointRecord record;           // complete but for `commit`
+// One pack to be committed, and what came of it. It must have been fsynced (S4).
+struct Commit {
+  Registration* registration = nullptr;
+  CheckpointRecord record;           // complete but for `commit`, which is filled in
   std::vector<ChunkRow> chunks;      // stored in this pack
   std::vector<Uuid> referred_packs;  // other packs it needs
+
+  std::filesystem::path path;  // the checkpoint's, when there is no error
+  std::exception_ptr error = nullptr;
 };
 
-struct CommitResult {
-  std::uint64_t commit = 0;
-  std::filesystem::path path;
-};
-
-// The pack must have been fsynced (S4). On return the checkpoint is durable. Throws Error(locked)
-// when a newer attempt has taken the run over, Error(corrupt) when a pack it refers to is gone; the
-// temporary pack is then still the registration's.
-CommitResult commit_pack(StoreCore& core, Registration& registration, const CommitRequest& request);
+// Commits one pack or more of one run, in their order, with one commit point: on return every
+// checkpoint without an error is durable. The error of a commit is Error(locked) when a newer
+// attempt has taken the run over, Error(corrupt) when a pack it refers to is gone, ...; its
+// temporary pack is still the registration's then.
+void commit_packs(StoreCore& core, std::span<Commit> commits) noexcept;
 
 }  // namespace ckp

@@ -173,6 +173,7 @@ Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index
     sync_run(fs, directory, *run, index, unfound, report);
   }
   erase_missing_runs(fs, layout, present, index, unfound);
+  index.sync();
   return report;
 }
 

@@ -9,12 +9,15 @@
 #include "io/host.h"
 #include "runs/record_codec.h"
 #include "store/run_impl.h"
+#include "store/save_group.h"
 
 namespace ckp {
 Run::Impl::Impl(std::shared_ptr<StoreCore> store)
     : core(std::move(store)),
       creator_pid(process_id()),
-      pipeline(std::make_unique<SavePipeline>(core->save_memory())) {}
+      pipeline(std::make_unique<SavePipeline>(
+          core->save_memory(), [this](std::span<SaveJob> jobs) { carry_out_saves(*this, jobs); })) {
+}
 
 // A forked child must not touch the pipeline, see there: it is left to the child's end.
 Run::Impl::~Impl() {

@@ -55,23 +55,14 @@ struct Run::Impl {
   void renew_journal();
   // Another journal for this attempt, with what each begins with; not yet synced.
   std::unique_ptr<JournalWriter> begin_journal() const;
-  // A save on its way.
-  struct Planned {
-    SaveOptions options;
-    std::int64_t now_ns = 0;
-    Value::Map values;
-    ChunkLayout layout;
-    std::vector<Digest> places;                  // by chunk
-    std::shared_ptr<const CommittedState> base;  // what it was compared with; may be null
-    ComparedState compared;                      // points into `base`
-    std::optional<Staging> copy;                 // what `layout` points into, in the background
-  };
   PendingSave save(const StateDict& state, const SaveOptions& options);
-  Planned plan(const StateDict& state, const SaveOptions& options);
-  // S1 to C9, of a state that nobody changes meanwhile.
-  void write(Planned save, SaveReport& report);
+  std::unique_ptr<PlannedSave> plan(const StateDict& state, const SaveOptions& options);
   std::shared_ptr<const CommittedState> last_committed();
   void saw_committed(std::shared_ptr<const CommittedState> state);
+  // The next save is compared with this checkpoint, and may share its chunks. With nothing when it
+  // cannot be opened, pruned already perhaps.
+  void remember(const CheckpointRecord& checkpoint, CommittedState::Chunks chunks);
+  CheckpointRecord of_this_attempt(CheckpointRecord checkpoint) const;
   // Takes over a checkpoint from elsewhere: its stored chunks as they are, its facts but for those
   // of run and attempt.
   SaveReport adopt(const Checkpoint& checkpoint);

@@ -4,6 +4,14 @@
 #include <system_error>
 
 namespace ckp {
+namespace {
+
+// A group's saves become durable together: so much that the first does not wait long for the last,
+// and a commit costs each of them little.
+constexpr std::uint64_t largest_group_bytes = 16u << 20;
+constexpr std::size_t largest_group = 64;
+
+}  // namespace
 
 SavePipeline::~SavePipeline() {
   {
@@ -17,7 +25,8 @@ SavePipeline::~SavePipeline() {
 bool SavePipeline::wait_for_room(std::uint64_t bytes, const SaveOptions& options) {
   std::unique_lock lock(mutex_);
   const auto has_room = [&] {
-    return queue_.empty() || (held_ <= memory_ && bytes <= memory_ - held_);
+    const bool idle = queue_.empty() && !working_;
+    return idle || (held_ <= memory_ && bytes <= memory_ - held_);
   };
   if (options.when_busy == WhenBusy::skip) return has_room();
   if (options.busy_timeout_ms >= 0) {
@@ -27,24 +36,23 @@ bool SavePipeline::wait_for_room(std::uint64_t bytes, const SaveOptions& options
   return true;
 }
 
-void SavePipeline::start(std::shared_ptr<PendingSave::State> save, std::uint64_t bytes,
-                         std::function<void(SaveReport&)> work) {
+void SavePipeline::start(SaveJob job) {
   std::erase_if(started_, [](const auto& other) {
     return other->is_done() && (other->error == nullptr || other->reported);
   });
-  started_.push_back(save);
-  Entry entry{std::move(save), bytes, std::move(work)};
+  started_.push_back(job.save);
   try {
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   } catch (const std::system_error&) {
-    return carry_out(entry);  // none to be had: nothing is in flight either
+    return carry_out(std::span(&job, 1));  // none to be had: nothing is in flight either
   } catch (...) {
     started_.pop_back();
     throw;
   }
   try {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(entry));
+    const std::uint64_t bytes = job.bytes;
+    queue_.push_back(std::move(job));
     held_ += bytes;
   } catch (...) {
     started_.pop_back();
@@ -54,34 +62,44 @@ void SavePipeline::start(std::shared_ptr<PendingSave::State> save, std::uint64_t
 }
 
 void SavePipeline::run() {
+  std::vector<SaveJob> group;
+  group.reserve(largest_group);  // a failure later would lose a save
   std::unique_lock lock(mutex_);
   while (true) {
     queued_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    Entry& entry = queue_.front();  // stays where it is: only this thread removes
+    take_group(group);
+    working_ = true;
     lock.unlock();
-    carry_out(entry);
+    carry_out(group);
     lock.lock();
-    held_ -= entry.bytes;
-    queue_.pop_front();
+    working_ = false;
+    for (const SaveJob& job : group) held_ -= job.bytes;
+    group.clear();
     ended_.notify_all();
   }
 }
 
-void SavePipeline::carry_out(Entry& entry) noexcept {
-  std::exception_ptr error;
-  try {
-    entry.work(entry.save->report);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  entry.work = nullptr;
-  entry.save->finish(std::move(error));
+void SavePipeline::take_group(std::vector<SaveJob>& group) {
+  std::uint64_t bytes = 0;
+  do {
+    bytes += queue_.front().bytes;
+    group.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  } while (!queue_.empty() && group.size() < largest_group && group.back().may_share_a_commit() &&
+           queue_.front().may_share_a_commit() &&
+           bytes + queue_.front().bytes <= largest_group_bytes);
+}
+
+void SavePipeline::carry_out(std::span<SaveJob> jobs) noexcept {
+  carry_out_(jobs);
+  for (SaveJob& job : jobs) job.planned.reset();
+  for (SaveJob& job : jobs) job.save->finish(std::move(job.error));
 }
 
 void SavePipeline::drain() {
   std::unique_lock lock(mutex_);
-  ended_.wait(lock, [&] { return queue_.empty(); });
+  ended_.wait(lock, [&] { return queue_.empty() && !working_; });
 }
 
 std::exception_ptr SavePipeline::take_error() {

@@ -7,21 +7,25 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "ckp/save.h"
-#include "save/save_state.h"
+#include "store/save_job.h"
 
 namespace ckp {
 
-// Does one save after the other, in the order in which they were given to it. The calls are for one
-// thread, the owner's. In a forked child the object must not be touched, nor destroyed: its thread
-// does not exist there.
+// Does the saves in the order in which they were given to it: one after the other, or small ones
+// that have queued up as a group. The calls are for one thread, the owner's. In a forked child the
+// object must not be touched, nor destroyed: its thread does not exist there.
 class SavePipeline {
  public:
+  // Does the work: fills the reports, and sets `error` of the jobs that fail. Must not throw.
+  using CarryOut = std::function<void(std::span<SaveJob>)>;
   // `memory`: how many bytes saves in flight may hold together.
-  explicit SavePipeline(std::uint64_t memory) : memory_(memory) {}
+  SavePipeline(std::uint64_t memory, CarryOut carry_out)
+      : memory_(memory), carry_out_(std::move(carry_out)) {}
   // Waits for everything.
   ~SavePipeline();
   SavePipeline(const SavePipeline&) = delete;
@@ -31,11 +35,10 @@ class SavePipeline {
   // allow to wait that long.
   bool wait_for_room(std::uint64_t bytes, const SaveOptions& options);
 
-  // `work` fills the report or throws; it is destroyed before the save counts as ended, and with it
-  // the `bytes` that it holds. Without a thread to be had it is done at once. Throws nothing but
+  // What the job has planned is destroyed before the save counts as ended, and with it the bytes
+  // that it holds. Without a thread to be had it is done at once. Throws nothing but
   // std::bad_alloc, and then nothing has been queued.
-  void start(std::shared_ptr<PendingSave::State> save, std::uint64_t bytes,
-             std::function<void(SaveReport&)> work);
+  void start(SaveJob job);
 
   // Waits until nothing is in flight.
   void drain();
@@ -43,19 +46,17 @@ class SavePipeline {
   std::exception_ptr take_error();
 
  private:
-  struct Entry {
-    std::shared_ptr<PendingSave::State> save;
-    std::uint64_t bytes = 0;
-    std::function<void(SaveReport&)> work;
-  };
   void run();
-  static void carry_out(Entry& entry) noexcept;
+  void take_group(std::vector<SaveJob>& group);
+  void carry_out(std::span<SaveJob> jobs) noexcept;
 
   const std::uint64_t memory_;
+  const CarryOut carry_out_;
   std::mutex mutex_;
   std::condition_variable queued_, ended_;
-  std::deque<Entry> queue_;  // the first is being worked on
-  std::uint64_t held_ = 0;   // bytes
+  std::deque<SaveJob> queue_;
+  bool working_ = false;    // on jobs that are in the queue no more
+  std::uint64_t held_ = 0;  // bytes
   bool stopping_ = false;
   // The owner's: all that were started, until they have ended well.
   std::vector<std::shared_ptr<PendingSave::State>> started_;

@@ -221,7 +221,12 @@ void StoreCore::finish_commit(StoreLock& lock, bool index_was_trusted,
 void StoreCore::finish_removal(StoreLock& lock, bool index_was_trusted,
                                const std::function<void(IndexUpdate&)>& change) {
   finish_commit(lock, index_was_trusted, change);
-  if (place_ && place_->in_store && !is_trusted(lock)) discard_index();
+  if (!place_ || !place_->in_store) return;
+  try {
+    if (is_trusted(lock)) return open_index()->sync();
+  } catch (const Error&) {
+  }
+  discard_index();
 }
 
 void StoreCore::discard_index() {

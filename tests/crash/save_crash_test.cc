@@ -1,5 +1,6 @@
 // Crashes while a store is made, and while one and several processes save into it.
 #include "crash_fixture.h"
+#include "support/held_file_system.h"
 
 namespace ckp {
 namespace {
@@ -44,6 +45,31 @@ TEST_F(CrashTest, TwoWriters) {
     EXPECT_FALSE(disk_->before) << "nothing came between";
   }
   explore("save by two writers", {.first = first, .states_per_position = 60});
+}
+
+// Small saves that queue up behind another one have one commit point.
+TEST_F(CrashTest, GroupOfSaves) {
+  record();
+  const auto held = std::make_shared<test::HeldFileSystem>(disk_);
+  StoreOptions through_it = options();
+  through_it.file_system = held;
+  create_store();
+  Store store = Store::open(root_ / "store", through_it);
+  ckp::Run run = create_run(store, "cnn");
+  save(run, 1);
+  const std::size_t first = now();
+  held->hold();
+  std::vector<PendingSave> saves;
+  for (const int version : {2, 3, 4, 5}) {
+    history_.saving("cnn", version, now());
+    saves.push_back(
+        run.save(test::CrashModel(version).dict(), test::CrashModel::save_options(version)));
+    if (version == 2) held->wait_for_a_save();
+  }
+  held->let_go();
+  for (PendingSave& save : saves) save.wait();
+  for (const int version : {2, 3, 4, 5}) history_.saved("cnn", version, now());
+  explore("group of saves", {.first = first, .states_per_position = 60});
 }
 
 // A save that refers to chunks of a checkpoint which is pruned while it is written.

@@ -1,60 +1,20 @@
 // Saves that go on after save() has returned.
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 #include <thread>
 
 #include "engine/store_fixture.h"
 #include "support/child_process.h"
-#include "support/forwarding_file_system.h"
+#include "support/held_file_system.h"
 
 namespace ckp {
 namespace {
 
 using test::ChildProcess;
 using test::expect_error;
+using test::HeldFileSystem;
 using test::SmallState;
-
-// Stops each save at its beginning, when it makes its temporary pack (under the store's lock),
-// until it is let go on.
-class HeldFileSystem final : public test::ForwardingFileSystem {
- public:
-  HeldFileSystem() : ForwardingFileSystem(posix_file_system()) {}
-
-  void hold() { set_held(true); }
-  void let_go() { set_held(false); }
-  // The next save fails.
-  void fail_once() {
-    const std::lock_guard lock(mutex_);
-    fails_ = true;
-  }
-
-  std::unique_ptr<File> open(const std::filesystem::path& path, OpenMode mode) override {
-    if (mode == OpenMode::create_new && path.extension() == ".tmp") begin_save();
-    return ForwardingFileSystem::open(path, mode);
-  }
-
- private:
-  void set_held(bool held) {
-    {
-      const std::lock_guard lock(mutex_);
-      held_ = held;
-    }
-    changed_.notify_all();
-  }
-  void begin_save() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !held_; });
-    if (std::exchange(fails_, false)) throw Error(ErrorCode::out_of_space, "the disk is full");
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool held_ = false;
-  bool fails_ = false;
-};
 
 class BackgroundSaveTest : public test::StoreTest {
  protected:

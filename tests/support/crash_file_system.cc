@@ -1,6 +1,7 @@
 #include "support/crash_file_system.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -19,6 +20,19 @@ Bytes read_all(const std::filesystem::path& path) {
 
 bool is_index(const std::filesystem::path& name) {
   return name == "index" || name.string().starts_with("index.");
+}
+
+// The number of the last write transaction, from the newer of LMDB's two headers.
+std::uint64_t lmdb_transaction(const Bytes& bytes) {
+  constexpr std::size_t page_size = 4096, offset_in_page = 144;
+  std::uint64_t newest = 0;
+  for (std::size_t at = offset_in_page; at < 2 * page_size; at += page_size) {
+    std::uint64_t number = 0;
+    if (at + sizeof number > bytes.size()) break;
+    std::memcpy(&number, bytes.data() + at, sizeof number);
+    newest = std::max(newest, number);
+  }
+  return newest;
 }
 
 }  // namespace
@@ -64,6 +78,19 @@ class CrashFileSystem::RecordedFile final : public ForwardingFile {
   std::string name_;
 };
 
+class CrashFileSystem::IndexFile final : public ForwardingFile {
+ public:
+  IndexFile(CrashFileSystem& fs, std::unique_ptr<File> base)
+      : ForwardingFile(std::move(base)), fs_(fs) {}
+  void sync() override {
+    base_->sync();
+    fs_.index_synced(base_->path());
+  }
+
+ private:
+  CrashFileSystem& fs_;
+};
+
 CrashFileSystem::CrashFileSystem(std::filesystem::path root, Disk start,
                                  std::shared_ptr<FileSystem> base)
     : ForwardingFileSystem(std::move(base)), disk_(start) {
@@ -104,10 +131,19 @@ void CrashFileSystem::look_at_index() {
         return;
       }
     }
-    IndexSnapshot snapshot{position(), status.value_or(FileStatus{}), nullptr};
-    if (status) snapshot.bytes = std::make_shared<const Bytes>(read_all(path));
+    IndexSnapshot snapshot{position(), status.value_or(FileStatus{}), 0, nullptr};
+    if (status) {
+      snapshot.bytes = std::make_shared<const Bytes>(read_all(path));
+      snapshot.transaction = lmdb_transaction(*snapshot.bytes);
+    }
     recording_.indexes.push_back(std::move(snapshot));
   }
+}
+
+void CrashFileSystem::index_synced(const std::filesystem::path& path) {
+  const auto status = posix_file_system()->status(path);
+  if (!status) return;
+  recording_.index_syncs.push_back({position(), status->inode, lmdb_transaction(read_all(path))});
 }
 
 void CrashFileSystem::record(DiskOperation operation) {
@@ -131,8 +167,12 @@ void CrashFileSystem::record_entry(DiskOperation::Kind kind, const std::filesyst
 }
 
 std::unique_ptr<File> CrashFileSystem::open(const std::filesystem::path& path, OpenMode mode) {
+  if (mode == OpenMode::read) return base_->open(path, mode);
   const auto relative = recorded_path(path);
-  if (relative.empty() || mode == OpenMode::read) return base_->open(path, mode);
+  if (relative.empty() && path.filename() == "data.mdb") {
+    return std::make_unique<IndexFile>(*this, base_->open(path, mode));
+  }
+  if (relative.empty()) return base_->open(path, mode);
   auto node = disk_.find(relative);
   if (!node) announce("create " + relative.string());
   auto file = base_->open(path, mode);

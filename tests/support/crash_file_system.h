@@ -17,13 +17,22 @@ namespace ckp::test {
 struct IndexSnapshot {
   std::size_t position = 0;  // it was so before this operation of the log
   FileStatus status;
+  std::uint64_t transaction = 0;       // LMDB's last one
   std::shared_ptr<const Bytes> bytes;  // nothing: there was no index
+};
+
+// Before operation `position` of the log was done, the index was synced.
+struct IndexSync {
+  std::size_t position = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t transaction = 0;
 };
 
 struct Recording {
   Disk start;                      // before the first operation
   std::vector<DiskOperation> log;  // renames of a store's index directories excepted
   std::vector<IndexSnapshot> indexes;
+  std::vector<IndexSync> index_syncs;
   std::filesystem::path root;  // where it was recorded
 };
 
@@ -54,6 +63,7 @@ class CrashFileSystem final : public ForwardingFileSystem {
 
  private:
   class RecordedFile;
+  class IndexFile;
   // Relative to the root; empty for what is not recorded.
   std::filesystem::path recorded_path(const std::filesystem::path& path) const;
   void announce(const std::string& operation);
@@ -61,6 +71,7 @@ class CrashFileSystem final : public ForwardingFileSystem {
   void record_entry(DiskOperation::Kind kind, const std::filesystem::path& path, NodeId node,
                     const std::string& new_name = {});
   void look_at_index();
+  void index_synced(const std::filesystem::path& path);
 
   Disk disk_;
   Recording recording_;

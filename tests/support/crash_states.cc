@@ -102,29 +102,24 @@ std::string describe(const std::vector<Question>& questions, const Fates& fates)
   return text;
 }
 
-// The number of the last write transaction, from the newer of the two headers.
-std::uint64_t lmdb_transaction(const Bytes& bytes) {
-  constexpr std::size_t offset_in_page = 144;
-  std::uint64_t newest = 0;
-  for (std::size_t page = 0; page < lmdb_header_pages; ++page) {
-    const std::size_t at = page * lmdb_page + offset_in_page;
-    std::uint64_t number = 0;
-    if (at + sizeof number > bytes.size()) break;
-    std::memcpy(&number, bytes.data() + at, sizeof number);
-    newest = std::max(newest, number);
-  }
-  return newest;
-}
-
 // Whether one is what a single write transaction made of the other.
 bool follows(const IndexSnapshot& last, const IndexSnapshot& before) {
   return last.bytes && before.bytes && last.status.inode == before.status.inode &&
-         lmdb_transaction(*last.bytes) == lmdb_transaction(*before.bytes) + 1;
+         last.transaction == before.transaction + 1;
 }
 
-// The index as of the state's position: the last one. LMDB writes past the seam, and syncs each
-// transaction before it returns: one that had not returned may be there, not there, or cut off. A
-// power cut can also leave none, since nobody syncs the directory of a new one.
+bool was_synced(const Recording& recording, const IndexSnapshot& index, std::size_t position) {
+  return std::any_of(recording.index_syncs.begin(), recording.index_syncs.end(),
+                     [&](const IndexSync& sync) {
+                       return sync.position < position && sync.inode == index.status.inode &&
+                              sync.transaction >= index.transaction;
+                     });
+}
+
+// The index as of the state's position: the last one. LMDB writes past the seam. A transaction that
+// had not returned may be there, not there, or cut off, and so may one of which only the pages were
+// synced, and not the header, when the power is cut. A power cut can also leave none, since nobody
+// syncs the directory of a new one.
 void choose_index(const Recording& recording, CrashState& state) {
   std::vector<const IndexSnapshot*> past;
   for (const IndexSnapshot& index : recording.indexes) {
@@ -136,8 +131,10 @@ void choose_index(const Recording& recording, CrashState& state) {
   const IndexSnapshot* before = past.size() > 1 ? past[past.size() - 2] : nullptr;
   const bool may_be_cut = before != nullptr && follows(*last, *before);
   const std::uint64_t choice = state.choice % 8;
+  const bool may_be_taken_back = state.kind == CrashKind::power_cut && may_be_cut &&
+                                 !was_synced(recording, *last, state.position);
   state.index = last;
-  if (last->position == state.position && choice < 4) {
+  if ((last->position == state.position || may_be_taken_back) && choice < 4) {
     if (may_be_cut) state.older_index = before;
     if (choice < 2) state.index = before;
   } else if (state.kind == CrashKind::power_cut && choice == 4) {

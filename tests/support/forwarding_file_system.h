@@ -20,6 +20,7 @@ class ForwardingFile : public File {
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes) override {
     base_->write_at(offset, bytes);
   }
+  void start_sync() override { base_->start_sync(); }
   void sync() override { base_->sync(); }
   void truncate(std::uint64_t size) override { base_->truncate(size); }
   void reserve(std::uint64_t offset, std::uint64_t size) override { base_->reserve(offset, size); }

@@ -62,6 +62,8 @@ class File {
   virtual void write_blocks(std::uint64_t offset, std::span<const std::byte> bytes) {
     write_at(offset, bytes);
   }
+  // Lets the disk begin with what was written, and does not wait: sync() has less left to do then.
+  virtual void start_sync() {}
   // fsync. A failure is final for this file: never retried (Linux marks the pages clean), and every
   // later write or sync on this object throws.
   virtual void sync() = 0;
