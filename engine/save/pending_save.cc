@@ -10,9 +10,24 @@ void PendingSave::State::finish(std::exception_ptr failure) noexcept {
   error = std::move(failure);
   {
     const std::lock_guard lock(mutex);
+    holds_memory = false;
     done.store(true, std::memory_order_release);
   }
   ended.notify_all();
+}
+
+void PendingSave::State::let_go_of_memory() noexcept {
+  {
+    const std::lock_guard lock(mutex);
+    holds_memory = false;
+  }
+  ended.notify_all();
+}
+
+void PendingSave::State::wait_copied() noexcept {
+  if (process_id() != creator_pid) return;
+  std::unique_lock lock(mutex);
+  ended.wait(lock, [&] { return !holds_memory; });
 }
 
 void PendingSave::State::wait() {
@@ -38,6 +53,8 @@ PendingSave::~PendingSave() = default;
 
 bool PendingSave::done() const { return state_->is_done(); }
 bool PendingSave::skipped() const { return state_->is_done() && state_->report.skipped; }
+
+void PendingSave::wait_copied() const noexcept { state_->wait_copied(); }
 
 const SaveReport& PendingSave::wait() {
   state_->wait();

@@ -16,7 +16,11 @@ struct PendingSave::State {
   State();
   bool is_done() const { return done.load(std::memory_order_acquire); }
   void finish(std::exception_ptr failure) noexcept;
+  // The state's memory is the caller's again. Before the first, it is not; without any, it is.
+  void hold_memory() { holds_memory = true; }
+  void let_go_of_memory() noexcept;
   void wait();
+  void wait_copied() noexcept;
   // Hands the error to one of those who would report it. Nothing when there is none, or when it
   // was handed out before.
   std::exception_ptr take_error();
@@ -28,8 +32,9 @@ struct PendingSave::State {
  private:
   const std::uint32_t creator_pid;
   std::atomic<bool> done = false;
+  bool holds_memory = false;  // guarded once the save is under way
   std::mutex mutex;
-  std::condition_variable ended;
+  std::condition_variable ended;  // or copied
 };
 
 }  // namespace ckp

@@ -19,12 +19,14 @@ Run::Impl::Impl(std::shared_ptr<StoreCore> store)
           core->save_memory(), [this](std::span<SaveJob> jobs) { carry_out_saves(*this, jobs); })) {
 }
 
-// A forked child must not touch the pipeline, see there: it is left to the child's end.
+// A forked child must not touch the threads: they are left to the child's end.
 Run::Impl::~Impl() {
   if (process_id() != creator_pid) {
+    (void)copier.release();
     (void)pipeline.release();
     return;
   }
+  wait_for_copier();
   pipeline->drain();
   try {
     if (const auto error = pipeline->take_error()) std::rethrow_exception(error);
@@ -121,6 +123,7 @@ void Run::Impl::log(std::int64_t epoch, std::int64_t step,
 
 void Run::Impl::finish(RunStatus status) {
   check_owner();
+  wait_for_copier();
   pipeline->drain();
   {
     const std::lock_guard lock(journal_mutex);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "ckp/address.h"
@@ -41,7 +42,10 @@ struct Run::Impl {
   const std::uint32_t creator_pid;
   const Fingerprinter fingerprinter;
   StagingPool staging;
-  std::unique_ptr<SavePipeline> pipeline;  // last: the saves in it use everything above
+  std::unique_ptr<SavePipeline> pipeline;  // the saves in it use everything above
+  // Of a lazy save that is being copied; uses everything above, the pipeline too, which belongs to
+  // it until it has ended.
+  std::unique_ptr<std::thread> copier;
 
   void check_owner() const;
   // Makes the journal durable, and says what it holds then. One whose fsync has failed can never be
@@ -56,6 +60,12 @@ struct Run::Impl {
   // Another journal for this attempt, with what each begins with; not yet synced.
   std::unique_ptr<JournalWriter> begin_journal() const;
   PendingSave save(const StateDict& state, const SaveOptions& options);
+  PendingSave save_lazily(const StateDict& state, const SaveOptions& options,
+                          std::shared_ptr<PendingSave::State> save);
+  // Compares, copies, and hands the rest to the pipeline; or ends the save as skipped.
+  void snapshot_and_start(const StateDict& state, const SaveOptions& options,
+                          const std::shared_ptr<PendingSave::State>& save);
+  void wait_for_copier();
   std::unique_ptr<PlannedSave> plan(const StateDict& state, const SaveOptions& options);
   std::shared_ptr<const CommittedState> last_committed();
   void saw_committed(std::shared_ptr<const CommittedState> state);

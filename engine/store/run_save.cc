@@ -65,28 +65,63 @@ std::unique_ptr<PlannedSave> Run::Impl::plan(const StateDict& state, const SaveO
 PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) {
   const auto start = SteadyClock::now();
   check_owner();
+  wait_for_copier();
   if (const auto error = pipeline->take_error()) std::rethrow_exception(error);
   check_options(record, options);
   const auto save = std::make_shared<PendingSave::State>();
-  SaveReport& report = save->report;
-  const auto end_here = [&] {
-    report.stall_ns = elapsed_ns(start);
-    save->finish(nullptr);
-    return PendingSave(save);
-  };
   if (options.snapshot == SnapshotMode::none) {
     pipeline->drain();
-    SaveJob job{save, plan(state, options), 0, SteadyClock::now()};
+    SaveJob job{save, plan(state, options), 0, start};
     carry_out_saves(*this, std::span(&job, 1));
     if (job.error) std::rethrow_exception(job.error);
-    return end_here();
+    save->report.stall_ns = elapsed_ns(start);
+    save->finish(nullptr);
+    return PendingSave(save);
   }
+  pipeline->announce(save);
+  try {
+    if (options.snapshot == SnapshotMode::lazy) return save_lazily(state, options, save);
+    snapshot_and_start(state, options, save);
+  } catch (...) {
+    pipeline->withdraw(save);
+    throw;
+  }
+  return PendingSave(save);
+}
+
+PendingSave Run::Impl::save_lazily(const StateDict& state, const SaveOptions& options,
+                                   std::shared_ptr<PendingSave::State> save) {
+  const auto start = SteadyClock::now();
+  const auto kept = std::make_shared<const StateDict>(state);
+  const auto copy = [this, kept, options, save] {
+    try {
+      snapshot_and_start(*kept, options, save);
+    } catch (...) {
+      save->finish(std::current_exception());
+    }
+  };
+  save->hold_memory();
+  save->report.stall_ns = elapsed_ns(start);
+  try {
+    copier = std::make_unique<std::thread>(copy);
+  } catch (const std::system_error&) {
+    copy();  // no thread to be had
+  }
+  return PendingSave(std::move(save));
+}
+
+void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& options,
+                                   const std::shared_ptr<PendingSave::State>& save) {
+  const auto start = SteadyClock::now();
+  SaveReport& report = save->report;
+  const bool is_waited_for = options.snapshot == SnapshotMode::copied;
   auto planned = plan(state, options);
   report.compare_ns = elapsed_ns(start);
   const std::uint64_t changed = changed_size(planned->layout, planned->compared.unchanged);
   if (!pipeline->wait_for_room(changed, options)) {
     report.skipped = true;
-    return end_here();
+    if (is_waited_for) report.stall_ns = elapsed_ns(start);
+    return save->finish(nullptr);
   }
   const auto snapshot_start = SteadyClock::now();
   planned->copy.emplace(take_snapshot(planned->layout, planned->compared.unchanged, staging,
@@ -94,9 +129,15 @@ PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) 
   const auto snapshot_end = SteadyClock::now();
   report.bytes_copied = changed;
   report.snapshot_ns = nanoseconds(snapshot_end - snapshot_start);
-  report.stall_ns = nanoseconds(snapshot_end - start);
+  if (is_waited_for) report.stall_ns = nanoseconds(snapshot_end - start);
+  save->let_go_of_memory();
   pipeline->start({save, std::move(planned), changed, snapshot_end});
-  return PendingSave(save);
+}
+
+void Run::Impl::wait_for_copier() {
+  if (!copier) return;
+  copier->join();
+  copier.reset();
 }
 
 void Run::Impl::remember(const CheckpointRecord& checkpoint, CommittedState::Chunks chunks) {

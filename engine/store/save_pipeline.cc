@@ -36,27 +36,28 @@ bool SavePipeline::wait_for_room(std::uint64_t bytes, const SaveOptions& options
   return true;
 }
 
-void SavePipeline::start(SaveJob job) {
-  std::erase_if(started_, [](const auto& other) {
+void SavePipeline::announce(std::shared_ptr<PendingSave::State> save) {
+  std::erase_if(announced_, [](const auto& other) {
     return other->is_done() && (other->error == nullptr || other->reported);
   });
-  started_.push_back(job.save);
+  announced_.push_back(std::move(save));
+}
+
+void SavePipeline::withdraw(const std::shared_ptr<PendingSave::State>& save) noexcept {
+  std::erase(announced_, save);
+}
+
+void SavePipeline::start(SaveJob job) {
   try {
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   } catch (const std::system_error&) {
     return carry_out(std::span(&job, 1));  // none to be had: nothing is in flight either
-  } catch (...) {
-    started_.pop_back();
-    throw;
   }
-  try {
+  {
     const std::lock_guard lock(mutex_);
     const std::uint64_t bytes = job.bytes;
     queue_.push_back(std::move(job));
     held_ += bytes;
-  } catch (...) {
-    started_.pop_back();
-    throw;
   }
   queued_.notify_one();
 }
@@ -103,7 +104,7 @@ void SavePipeline::drain() {
 }
 
 std::exception_ptr SavePipeline::take_error() {
-  for (const auto& save : started_) {
+  for (const auto& save : announced_) {
     if (auto error = save->take_error()) return error;
   }
   return nullptr;

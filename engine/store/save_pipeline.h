@@ -17,8 +17,8 @@
 namespace ckp {
 
 // Does the saves in the order in which they were given to it: one after the other, or small ones
-// that have queued up as a group. The calls are for one thread, the owner's. In a forked child the
-// object must not be touched, nor destroyed: its thread does not exist there.
+// that have queued up as a group. One thread at a time calls it. In a forked child the object must
+// not be touched, nor destroyed: its thread does not exist there.
 class SavePipeline {
  public:
   // Does the work: fills the reports, and sets `error` of the jobs that fail. Must not throw.
@@ -35,9 +35,14 @@ class SavePipeline {
   // allow to wait that long.
   bool wait_for_room(std::uint64_t bytes, const SaveOptions& options);
 
-  // What the job has planned is destroyed before the save counts as ended, and with it the bytes
-  // that it holds. Without a thread to be had it is done at once. Throws nothing but
-  // std::bad_alloc, and then nothing has been queued.
+  // A save is about to be made: its error is one of those for take_error.
+  void announce(std::shared_ptr<PendingSave::State> save);
+  // It will not be: somebody else tells the error.
+  void withdraw(const std::shared_ptr<PendingSave::State>& save) noexcept;
+
+  // Of a save that was announced. What the job has planned is destroyed before the save counts as
+  // ended, and with it the bytes that it holds. Without a thread to be had it is done at once.
+  // Throws nothing but std::bad_alloc, and then nothing has been queued.
   void start(SaveJob job);
 
   // Waits until nothing is in flight.
@@ -58,8 +63,8 @@ class SavePipeline {
   bool working_ = false;    // on jobs that are in the queue no more
   std::uint64_t held_ = 0;  // bytes
   bool stopping_ = false;
-  // The owner's: all that were started, until they have ended well.
-  std::vector<std::shared_ptr<PendingSave::State>> started_;
+  // All that were announced, until they have ended well.
+  std::vector<std::shared_ptr<PendingSave::State>> announced_;
   std::thread thread_;
 };
 

@@ -30,6 +30,12 @@ enum class SnapshotMode {
   // When save returns, too, but then the checkpoint is durable: everything is done on the caller's
   // thread, and nothing is copied. At most 128 MB of extra memory.
   none,
+  // When PendingSave::wait_copied has returned: save itself returns at once, and the comparing and
+  // copying go on while the caller does what only reads the state, such as the next forward and
+  // backward pass. Call wait_copied before the optimizer's step. What changes before that makes a
+  // checkpoint that no moment of the training ever had. Objects that own the memory
+  // (TensorView::owner) are kept alive; other memory must stay where it is.
+  lazy,
 };
 
 // What a save does while earlier ones have not left it enough memory (StoreOptions::save_memory).
@@ -63,8 +69,8 @@ struct SaveReport {
   std::uint64_t bytes_written = 0;    // file size
   std::uint64_t bytes_copied = 0;     // by the snapshot: of chunks that have changed
   std::int64_t stall_ns = 0;          // the caller's thread, inside save
-  std::int64_t compare_ns = 0;        // its part that looked for what has changed
-  std::int64_t snapshot_ns = 0;       // its part that copied
+  std::int64_t compare_ns = 0;        // looking for what has changed; a part of the stall unless lazy
+  std::int64_t snapshot_ns = 0;       // copying that, likewise
   std::int64_t queue_ns = 0;          // between the snapshot and the background thread's turn
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
 };
@@ -81,8 +87,11 @@ class PendingSave {
 
   // Whether wait() would return, or throw, at once.
   bool done() const;
-  // Whether WhenBusy made nothing of this save. Known at once.
+  // Whether WhenBusy made nothing of this save. Known at once; of a lazy one, after wait_copied.
   bool skipped() const;
+  // Waits until the memory of the state is the caller's again (SnapshotMode::lazy; otherwise it is).
+  // Throws nothing: also a save that fails lets go of it. In a forked child it returns at once.
+  void wait_copied() const noexcept;
   // Waits for the end. Returns the report: the checkpoint is durable, unless the save was skipped.
   // Or throws the error that made the save fail, each time it is called; the Run does not report it
   // again then. The reference is valid as long as the handle. In a forked child a save that had not

@@ -1,0 +1,184 @@
+// Saves whose copy is made after save() has returned.
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "ckp/clock.h"
+#include "engine/store_fixture.h"
+#include "support/child_process.h"
+#include "support/held_file_system.h"
+
+namespace ckp {
+namespace {
+
+using test::expect_error;
+using test::SmallState;
+
+// Stops whoever asks for the time, as a save does before it looks at the state.
+class HeldClock final : public Clock {
+ public:
+  std::int64_t now_ns() override {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !held_; });
+    if (std::exchange(fails_, false)) throw Error(ErrorCode::io, "no time");
+    return 1;
+  }
+  void hold() { set_held(true); }
+  void let_go() { set_held(false); }
+  void fail_once() {
+    const std::lock_guard lock(mutex_);
+    fails_ = true;
+  }
+
+ private:
+  void set_held(bool held) {
+    {
+      const std::lock_guard lock(mutex_);
+      held_ = held;
+    }
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false;
+  bool fails_ = false;
+};
+
+class LazySnapshotTest : public test::StoreTest {
+ protected:
+  LazySnapshotTest() {
+    StoreOptions options;
+    options.clock = clock_;
+    store_.emplace(Store::create(path(), options));
+    run_.emplace(store_->create_run({.name = "cnn"}));
+  }
+  PendingSave begin(const SmallState& state, int epoch) {
+    return run_->save(state.dict(),
+                      {.epoch = epoch, .step = epoch, .snapshot = SnapshotMode::lazy});
+  }
+  void expect_holds(int epoch, const SmallState& state) {
+    const auto found = store_->find(parse_address("cnn@" + std::to_string(epoch)));
+    EXPECT_TRUE(state.is_in(store_->open_checkpoint(found))) << "epoch " << epoch;
+  }
+
+  std::shared_ptr<HeldClock> clock_ = std::make_shared<HeldClock>();
+  std::optional<Store> store_;
+  std::optional<ckp::Run> run_;
+};
+
+TEST_F(LazySnapshotTest, SaveReturnsBeforeItHasLookedAtTheState) {
+  SmallState state(1);
+  clock_->hold();
+  PendingSave pending = begin(state, 1);
+  EXPECT_FALSE(pending.done());
+  state.change(7, 2.0f);  // nobody has read it yet
+  const SmallState expected = state;
+  clock_->let_go();
+  pending.wait_copied();
+  state.change(7, 3.0f);
+  const SaveReport report = pending.wait();
+  EXPECT_GT(report.bytes_copied, 0u);
+  expect_holds(1, expected);
+}
+
+TEST_F(LazySnapshotTest, WhatChangesAfterTheCopyIsNotInTheCheckpoint) {
+  SmallState state(0, 3'000'000);
+  for (int epoch = 1; epoch <= 5; ++epoch) {
+    state.change(static_cast<std::size_t>(epoch), static_cast<float>(epoch));
+    const SmallState expected = state;
+    PendingSave pending = begin(state, epoch);
+    pending.wait_copied();
+    state.change(static_cast<std::size_t>(epoch), -1.0f);
+    pending.wait();
+    expect_holds(epoch, expected);
+  }
+}
+
+TEST_F(LazySnapshotTest, TheNextSaveWaitsForTheCopyAndTheyCommitInOrder) {
+  const SmallState first(1), second(2);
+  clock_->hold();
+  PendingSave one = begin(first, 1);
+  std::thread release([&] { clock_->let_go(); });
+  PendingSave two = run_->save(second.dict(), {.epoch = 2, .step = 2});
+  release.join();
+  EXPECT_LT(one.wait().checkpoint.commit, two.wait().checkpoint.commit);
+  expect_holds(1, first);
+  expect_holds(2, second);
+}
+
+TEST_F(LazySnapshotTest, WhatGoesWrongInCopyingIsForWaitToTell) {
+  const SmallState state(1);
+  clock_->fail_once();
+  PendingSave failed = begin(state, 1);
+  failed.wait_copied();
+  for (int i = 0; i < 2; ++i) expect_error(ErrorCode::io, "no time", [&] { failed.wait(); });
+  begin(state, 2).wait();
+  expect_holds(2, state);
+}
+
+TEST_F(LazySnapshotTest, TheNextSaveTellsWhatNobodyWaitedFor) {
+  const SmallState state(1);
+  clock_->fail_once();
+  begin(state, 1).wait_copied();
+  expect_error(ErrorCode::io, "no time", [&] { begin(state, 2); });
+  begin(state, 3).wait();
+  expect_holds(3, state);
+}
+
+TEST_F(LazySnapshotTest, FinishAndTheEndOfTheRunWait) {
+  const SmallState state(1);
+  clock_->hold();
+  begin(state, 1);
+  std::thread release([&] { clock_->let_go(); });
+  run_->finish(RunStatus::completed);
+  release.join();
+  expect_holds(1, state);
+
+  clock_->hold();
+  begin(state, 2);
+  std::thread again([&] { clock_->let_go(); });
+  run_.reset();
+  again.join();
+  expect_holds(2, state);
+}
+
+TEST_F(LazySnapshotTest, OneThatIsSkippedLetsGoOfTheMemory) {
+  const SmallState state(1);
+  const auto disk = std::make_shared<test::HeldFileSystem>();
+  StoreOptions little;
+  little.save_memory = 1;
+  little.file_system = disk;
+  Store store = Store::open(path(), little);
+  ckp::Run run = store.create_run({.name = "small"});
+  SaveOptions options{.epoch = 1, .step = 1, .snapshot = SnapshotMode::lazy};
+  disk->hold();
+  PendingSave first = run.save(state.dict(), options);
+  options.when_busy = WhenBusy::skip;
+  PendingSave second = run.save(state.dict(), options);
+  second.wait_copied();
+  EXPECT_TRUE(second.skipped());
+  disk->let_go();
+  first.wait();
+  EXPECT_TRUE(second.wait().skipped);
+  EXPECT_EQ(store.checkpoints(run.record().id).size(), 1u);
+}
+
+TEST_F(LazySnapshotTest, AForkedChildDoesNotWait) {
+  const SmallState state(1);
+  clock_->hold();
+  PendingSave pending = begin(state, 1);
+  test::ChildProcess child([&] {
+    pending.wait_copied();
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  clock_->let_go();
+  pending.wait();
+  expect_holds(1, state);
+}
+
+}  // namespace
+}  // namespace ckp
