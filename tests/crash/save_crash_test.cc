@@ -64,7 +64,7 @@ TEST_F(CrashTest, GroupOfSaves) {
     history_.saving("cnn", version, now());
     saves.push_back(
         run.save(test::CrashModel(version).dict(), test::CrashModel::save_options(version)));
-    if (version == 2) held->wait_for_a_save();
+    if (version == 2) held->wait_for(saves.back());
   }
   held->let_go();
   for (PendingSave& save : saves) save.wait();

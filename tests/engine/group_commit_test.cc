@@ -30,7 +30,7 @@ class GroupCommitTest : public test::StoreTest {
     disk_->hold();
     std::vector<PendingSave> saves;
     saves.push_back(begin(run, 100));
-    disk_->wait_for_a_save();
+    disk_->wait_for(saves.back());
     for (const int epoch : queued) saves.push_back(begin(run, epoch));
     return saves;
   }

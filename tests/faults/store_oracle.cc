@@ -15,12 +15,16 @@ SmallState fault_state(int version) {
   return state;
 }
 
-SaveReport save_version(ckp::Run& run, int version, const std::string& tag) {
+PendingSave begin_version(ckp::Run& run, int version, const std::string& tag) {
   SaveOptions options{.epoch = version, .step = 10 * version};
   options.metrics["loss"] = 1.0 / version;
   if (!tag.empty()) options.tags[tag] = true;
   options.encode.threads = 1;
-  return run.save(fault_state(version).dict(), options).wait();
+  return run.save(fault_state(version).dict(), options);
+}
+
+SaveReport save_version(ckp::Run& run, int version, const std::string& tag) {
+  return begin_version(run, version, tag).wait();
 }
 
 void expect_holds(const stdfs::path& path, const std::vector<Expected>& checkpoints) {

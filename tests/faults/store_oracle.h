@@ -29,6 +29,7 @@ void expect_holds(const std::filesystem::path& store, const std::vector<Expected
 void expect_usable(const std::filesystem::path& store);
 
 // Saves fault_state(version) as that epoch.
+PendingSave begin_version(ckp::Run& run, int version, const std::string& tag = {});
 SaveReport save_version(ckp::Run& run, int version, const std::string& tag = {});
 
 // The files below `directory` with `part` in their names.

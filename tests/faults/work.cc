@@ -9,6 +9,7 @@
 #include "ckp/convert.h"
 #include "ckp/save.h"
 #include "faults/store_oracle.h"
+#include "support/held_file_system.h"
 #include "support/small_state.h"
 
 namespace ckp::test {
@@ -123,6 +124,54 @@ class SaveWithPatches final : public StoreWork {
 
  private:
   std::uint64_t patches_ = 0;
+};
+
+// Saves that have queued up behind another one are committed together.
+class GroupOfSaves final : public StoreWork {
+ public:
+  using StoreWork::StoreWork;
+  void prepare() override {
+    held_ = std::make_shared<HeldFileSystem>(fs_, HeldFileSystem::Where::store_lock);
+    options_.file_system = held_;
+    create();
+    run_.emplace(store_->create_run(run_options("a")));
+    save_version(*run_, 1);
+  }
+  void work() override {
+    std::vector<PendingSave> saves;
+    std::exception_ptr failure;
+    held_->hold();
+    try {
+      for (const int version : {2, 3, 4, 5}) {
+        saves.push_back(begin_version(*run_, version));
+        if (version == 2) held_->wait_for(saves.back());
+      }
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    held_->let_go();
+    for (PendingSave& save : saves) {
+      try {
+        acknowledged_.push_back(static_cast<int>(save.wait().checkpoint.epoch));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+  void check(bool succeeded) override {
+    EXPECT_EQ(acknowledged_.size() == 4, succeeded);
+    save_version(*run_, 6);
+    std::vector<Expected> expected = {{"a@1", 1}, {"a@6", 6}};
+    for (const int version : acknowledged_) {
+      expected.push_back({"a@" + std::to_string(version), version});
+    }
+    leave_and_expect(expected);
+  }
+
+ private:
+  std::shared_ptr<HeldFileSystem> held_;
+  std::vector<int> acknowledged_;
 };
 
 // A run that died is taken up again.
@@ -329,6 +378,7 @@ struct Entry {
 constexpr Entry works[] = {{"first_save", make<FirstSave>},
                            {"save_with_sharing", make<SaveWithSharing>},
                            {"save_with_patches", make<SaveWithPatches>},
+                           {"group_of_saves", make<GroupOfSaves>},
                            {"resume_and_save", make<ResumeAndSave>},
                            {"prune", make<Prune>},
                            {"remove_run", make<RemoveRun>},

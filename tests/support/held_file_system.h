@@ -1,28 +1,36 @@
 // A file system on which saves stop at their beginning.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <utility>
 
 #include "ckp/error.h"
+#include "ckp/save.h"
 #include "support/forwarding_file_system.h"
 
 namespace ckp::test {
 
-// Stops each save when it makes its temporary pack (under the store's lock), until it is let go on.
-// Thread-safe.
+// Stops each save until it is let go on. Thread-safe.
 class HeldFileSystem final : public ForwardingFileSystem {
  public:
-  explicit HeldFileSystem(std::shared_ptr<FileSystem> base = posix_file_system())
-      : ForwardingFileSystem(std::move(base)) {}
+  enum class Where {
+    temporary_pack,  // when it is made, under the store's lock
+    store_lock,      // before anything else is done, and whoever else wants the lock
+  };
+  explicit HeldFileSystem(std::shared_ptr<FileSystem> base = posix_file_system(),
+                          Where where = Where::temporary_pack)
+      : ForwardingFileSystem(std::move(base)), where_(where) {}
 
   void hold() { set_held(true); }
-  // Until a save has been stopped since hold().
-  void wait_for_a_save() {
+  // Until a save has been stopped since hold(), or this one has failed before.
+  void wait_for(const PendingSave& save) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return waiting_; });
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(1),
+                              [&] { return waiting_ || save.done(); })) {
+    }
   }
   void let_go() { set_held(false); }
   // The next save fails.
@@ -32,7 +40,10 @@ class HeldFileSystem final : public ForwardingFileSystem {
   }
 
   std::unique_ptr<File> open(const std::filesystem::path& path, OpenMode mode) override {
-    if (mode == OpenMode::create_new && path.extension() == ".tmp") begin_save();
+    const bool is_here = where_ == Where::store_lock
+                             ? path.filename() == "lock"
+                             : mode == OpenMode::create_new && path.extension() == ".tmp";
+    if (is_here) begin_save();
     return ForwardingFileSystem::open(path, mode);
   }
 
@@ -53,6 +64,7 @@ class HeldFileSystem final : public ForwardingFileSystem {
     if (std::exchange(fails_, false)) throw Error(ErrorCode::out_of_space, "the disk is full");
   }
 
+  const Where where_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool held_ = false;
