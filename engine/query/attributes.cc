@@ -100,6 +100,16 @@ const Attribute attributes[] = {
     {"best_metric", "", Type::text, From::run,
      [](const Subject& s, Scratch&) { return text_or_missing(s.run.best_metric); },
      "what RUN@best means"},
+    {"parent", "", Type::text, From::run,
+     [](const Subject& s, Scratch&) {
+       return s.run.parent ? text_or_missing(s.run.parent->run_name) : Operand{};
+     },
+     "the run whose weights this one began with"},
+    {"parent_checkpoint", "", Type::text, From::run,
+     [](const Subject& s, Scratch& scratch) {
+       return s.run.parent ? hex_of(s.run.parent->checkpoint, scratch) : Operand{};
+     },
+     "that run's checkpoint, 32 hexadecimal digits"},
     {"checkpoints", "", Type::number, From::history,
      [](const Subject& s, Scratch&) { return Operand::of_size(s.history->checkpoints().size()); },
      "how many the run has, superseded ones included"},

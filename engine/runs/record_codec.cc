@@ -62,6 +62,26 @@ std::map<std::string, Better> directions_from(const Value::Map& map) {
   return directions;
 }
 
+Value to_value(const ParentCheckpoint& parent) {
+  Value::Map map{{"checkpoint", uuid_bytes(parent.checkpoint)},
+                 {"run_name", parent.run_name},
+                 {"epoch", parent.epoch},
+                 {"step", parent.step}};
+  if (!parent.run.is_nil()) map.emplace("run", uuid_bytes(parent.run));
+  return map;
+}
+
+ParentCheckpoint parent_from(const Value::Map& map) {
+  const FieldReader fields(map, "parent of a run");
+  ParentCheckpoint parent;
+  fields.read("checkpoint", parent.checkpoint);
+  fields.read("run", parent.run);
+  fields.read("run_name", parent.run_name);
+  fields.read("epoch", parent.epoch);
+  fields.read("step", parent.step);
+  return parent;
+}
+
 void read_created(const FieldReader& fields, RunRecord& run) {
   fields.read("name", run.name);
   fields.read("experiment", run.experiment);
@@ -70,6 +90,7 @@ void read_created(const FieldReader& fields, RunRecord& run) {
   fields.read("environment", run.environment);
   if (const Value::Map* map = fields.map("directions")) run.directions = directions_from(*map);
   fields.read("best_metric", run.best_metric);
+  if (const Value::Map* map = fields.map("parent")) run.parent = parent_from(*map);
   fields.read("created_ns", run.created_ns);
 }
 
@@ -133,14 +154,16 @@ CheckpointRecord checkpoint_from_value(const Value& value) {
 }
 
 Value run_created_payload(const RunRecord& run) {
-  return Value::Map{{"name", run.name},
-                    {"experiment", run.experiment},
-                    {"parameters", run.parameters},
-                    {"tags", run.tags},
-                    {"environment", run.environment},
-                    {"directions", directions_map(run.directions)},
-                    {"best_metric", run.best_metric},
-                    {"created_ns", run.created_ns}};
+  Value::Map map{{"name", run.name},
+                 {"experiment", run.experiment},
+                 {"parameters", run.parameters},
+                 {"tags", run.tags},
+                 {"environment", run.environment},
+                 {"directions", directions_map(run.directions)},
+                 {"best_metric", run.best_metric},
+                 {"created_ns", run.created_ns}};
+  if (run.parent) map.emplace("parent", to_value(*run.parent));
+  return map;
 }
 
 Value attempt_payload(const Attempt& attempt) {

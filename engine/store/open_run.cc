@@ -36,6 +36,7 @@ RunRecord new_record(StoreCore& core, const RunOptions& options) {
   record.environment = options.environment;
   record.directions = options.directions;
   record.best_metric = options.best_metric;
+  record.parent = options.parent;
   record.created_ns = core.clock().now_ns();
   return record;
 }

@@ -185,6 +185,33 @@ TEST_F(ListTest, ShowOfARunAddsItsRecord) {
   EXPECT_TRUE(contains(ckptool({"show", "store", "cnn"}).out, "parameter lr"));
 }
 
+TEST_F(ListTest, ShowSaysWhatARunStartedFrom) {
+  const CheckpointRecord& base = saved_[2];
+  {
+    Store opened = Store::open(store());
+    RunOptions options;
+    options.name = "tuned";
+    options.parent = ParentCheckpoint{base.id, base.run, base.run_name, base.epoch, base.step};
+    StateDict state;
+    state.set("progress/epoch", 1);
+    opened.create_run(options).save(state, SaveOptions{}).wait();
+  }
+  EXPECT_EQ(ckptool({"rebuild-index", "store"}).code, 0);  // it stands in the journal
+  const Result text = ckptool({"show", "store", "tuned"});
+  EXPECT_TRUE(contains(text.out, "cnn@" + base.id.short_hex() + ", epoch 3, step ")) << text;
+  const nlohmann::json parent =
+      ckptool({"show", "store", "tuned", "--json"}).json()["run"]["parent"];
+  EXPECT_EQ(parent["run"], "cnn");
+  EXPECT_EQ(parent["run_id"], base.run.hex());
+  EXPECT_EQ(parent["checkpoint"], base.id.hex());
+  EXPECT_EQ(parent["epoch"], 3);
+  EXPECT_TRUE(ckptool({"show", "store", "cnn", "--json"}).json()["run"]["parent"].is_null());
+  const nlohmann::json found =
+      ckptool({"runs", "store", "--where", "parent = 'cnn'", "--json"}).json();
+  EXPECT_TRUE(contains(found.dump(), "\"tuned\"")) << found;
+  EXPECT_FALSE(contains(ckptool({"runs", "store", "--where", "parent is null"}).out, "tuned"));
+}
+
 TEST_F(ListTest, ShowReadsAFileByItself) {
   make_file(root() / "one.ckp", 4);
   const nlohmann::json json = ckptool({"show", "one.ckp", "--json"}).json();

@@ -22,6 +22,7 @@ inline RunRecord filter_run() {
   run.created_ns = filter_noon_ns;
   run.directions = {{"val/loss", Better::lower}};
   run.best_metric = "val/loss";
+  run.parent = ParentCheckpoint{id_of(0xbeef), id_of(0xfeed), "base", 7, 700};
   run.parameters = {{"lr", 0.001},
                     {"batch", 32},
                     {"batch text", "32"},

@@ -145,13 +145,27 @@ TEST(FilterMeaning, TagsOfACheckpointAreItsOwnElseItsRuns) {
 }
 
 TEST(FilterMeaning, AttributesOfRuns) {
-  expect_all(true, {"attributes.name = 'cnn-lr3'", "run_name = 'cnn-lr3'", "attr.name like 'cnn%'",
-                    "status = 'completed'", "status in ('failed', 'completed')",
-                    "experiment = 'ranking'", "attempts = 1", "resumed = false", "host = 'node-7'",
-                    "best_metric = 'val/loss'", "checkpoints = 4", "total_size = 4000",
-                    "duration_hours = 4", "Epoch = 4", "step = 400", "final = true", "best = false",
-                    "run_id = '0000abcd000000000000000000000001'"});
-  expect_all(false, {"status = 'failed'", "resumed = true", "epoch < 4"});
+  expect_all(true, {"attributes.name = 'cnn-lr3'",
+                    "run_name = 'cnn-lr3'",
+                    "attr.name like 'cnn%'",
+                    "status = 'completed'",
+                    "status in ('failed', 'completed')",
+                    "experiment = 'ranking'",
+                    "attempts = 1",
+                    "resumed = false",
+                    "host = 'node-7'",
+                    "best_metric = 'val/loss'",
+                    "checkpoints = 4",
+                    "total_size = 4000",
+                    "duration_hours = 4",
+                    "Epoch = 4",
+                    "step = 400",
+                    "final = true",
+                    "best = false",
+                    "run_id = '0000abcd000000000000000000000001'",
+                    "parent = 'base'",
+                    "parent_checkpoint like '0000beef%'"});
+  expect_all(false, {"status = 'failed'", "resumed = true", "epoch < 4", "parent is null"});
   EXPECT_TRUE(epoch_matches(2, "best = true and epoch = 2 and size = 1000 and commit = 2"));
   EXPECT_TRUE(epoch_matches(2, "superseded = false and resumable = true and attempt = 1"));
   EXPECT_TRUE(epoch_matches(2, "checkpoint_id like '00000002%'"));

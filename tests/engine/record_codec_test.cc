@@ -54,6 +54,9 @@ RunRecord full_run() {
           .environment = {{"host", "h"}},
           .directions = {{"val/loss", Better::lower}, {"val/auc", Better::higher}},
           .best_metric = "val/auc",
+          .parent =
+              ParentCheckpoint{
+                  .checkpoint = id(7), .run = id(8), .run_name = "base", .epoch = 4, .step = 500},
           .created_ns = 1234,
           .status = RunStatus::failed,
           .attempts = {{.number = 1, .continued_from = {}, .started_ns = 5, .pid = 10, .host = "a"},
@@ -106,6 +109,9 @@ TEST(RecordCodec, RunsSurviveCbor) {
   const RunRecord run = full_run();
   EXPECT_EQ(run_from_value(from_cbor(to_cbor(to_value(run)))), run);
   EXPECT_EQ(run_from_value(to_value(RunRecord{})), RunRecord{});
+  RunRecord tuned = run;
+  tuned.parent->run = {};  // a standalone file
+  EXPECT_EQ(run_from_value(from_cbor(to_cbor(to_value(tuned)))), tuned);
 }
 
 TEST(RecordCodec, JournalPayloads) {

@@ -65,6 +65,12 @@ Facts run_facts(const RunRecord& run) {
               {"directory", "runs/" + printable(run.directory)}};
   if (!run.experiment.empty()) facts.emplace_back("experiment", printable(run.experiment));
   if (!run.best_metric.empty()) facts.emplace_back("best metric", printable(run.best_metric));
+  if (run.parent) {
+    facts.emplace_back(
+        "started from",
+        fmt::format("{}@{}, epoch {}, step {}", printable(run.parent->run_name),
+                    run.parent->checkpoint.short_hex(), run.parent->epoch, run.parent->step));
+  }
   for (const auto& [metric, better] : run.directions) {
     facts.emplace_back("metric " + printable(metric),
                        better == Better::lower ? "lower is better" : "higher is better");

@@ -19,6 +19,15 @@ Json attempt_json(const Attempt& attempt) {
           {"host", attempt.host}};
 }
 
+Json parent_json(const std::optional<ParentCheckpoint>& parent) {
+  if (!parent) return nullptr;
+  return {{"checkpoint", parent->checkpoint.hex()},
+          {"run", parent->run_name},
+          {"run_id", parent->run.is_nil() ? Json(nullptr) : Json(parent->run.hex())},
+          {"epoch", parent->epoch},
+          {"step", parent->step}};
+}
+
 Json metrics_json(const std::map<std::string, double>& metrics) {
   Json out = Json::object();
   for (const auto& [name, value] : metrics) out[name] = to_json(value);
@@ -74,6 +83,7 @@ Json to_json(const RunRecord& run) {
           {"environment", to_json(run.environment)},
           {"directions", directions},
           {"best_metric", run.best_metric},
+          {"parent", parent_json(run.parent)},
           {"attempts", attempts}};
 }
 

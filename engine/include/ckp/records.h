@@ -39,6 +39,16 @@ struct Attempt {
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
+// The checkpoint whose weights a run began with (fine-tuning). It may have been pruned since.
+struct ParentCheckpoint {
+  Uuid checkpoint;
+  Uuid run;              // nil: it was a standalone file
+  std::string run_name;  // or the file's
+  std::int64_t epoch = 0;
+  std::int64_t step = 0;
+  friend bool operator==(const ParentCheckpoint&, const ParentCheckpoint&) = default;
+};
+
 struct RunRecord {
   Uuid id;
   std::string name;        // unique in the store
@@ -48,7 +58,8 @@ struct RunRecord {
   Value::Map tags;
   Value::Map environment;
   std::map<std::string, Better> directions;  // of the metrics that have one
-  std::string best_metric;  // what `@best` means without a name; empty: not declared
+  std::string best_metric;                 // what `@best` means without a name; empty: not declared
+  std::optional<ParentCheckpoint> parent;  // nothing: a training from the beginning
   std::int64_t created_ns = 0;
   // As the journals say. `in_progress` becomes `interrupted` for a reader that finds nobody
   // holding the run: Store::runs() has done that.

@@ -22,6 +22,7 @@ struct RunOptions {
   Value::Map environment = {};
   std::map<std::string, Better> directions = {};  // {"val/loss", Better::lower}
   std::string best_metric = {};                   // what `@best` means; must be in `directions`
+  std::optional<ParentCheckpoint> parent = {};    // whose weights the training begins with
 };
 
 // Made by Store::create_run and Store::resume_run. Holds the run: as long as this object lives (and
