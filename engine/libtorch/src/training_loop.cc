@@ -6,29 +6,11 @@
 
 #include "ckp/error.h"
 #include "ckp/query.h"
+#include "loop_address.h"
 #include "loop_impl.h"
 
 namespace ckp::libtorch {
 namespace {
-
-std::optional<RunRecord> find_run(const Store& store, const std::string& name) {
-  for (RunRecord& run : store.runs()) {
-    if (run.name == name) return std::move(run);
-  }
-  return std::nullopt;
-}
-
-// "cnn@step:20", or without the run: "step:20".
-std::optional<Address> address_in(const std::string& run, const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  Address address = parse_address(text.find('@') == std::string::npos ? run + "@" + text : text);
-  if (!address.run.empty() && address.run != run) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("resume from {}: that is no checkpoint of run {}", text, run));
-  }
-  address.run = run;
-  return address;
-}
 
 // Refuses before the run's record says that somebody has gone on from there.
 void check_first(const Store& store, const RunRecord& run, const std::optional<Address>& from,
@@ -83,7 +65,7 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
   RestoreOptions restore;
   restore.exact = how == Resume::exact;
   restore.keep_constructed = options.keep_constructed;
-  const auto from = address_in(impl_->run_name, options.from);
+  const auto from = address_in(impl_->store, *known, options.from);
   check_first(impl_->store, *known, from, impl_->state, restore);
   Run run = impl_->store.resume_run(known->id.hex(), from);
   report.skipped = run.skipped();

@@ -76,7 +76,8 @@ enum class Resume {
 };
 
 struct ResumeOptions {
-  // An address of one of the run's checkpoints ("cnn@step:1200"): what came after it is superseded.
+  // An address of one of the run's checkpoints ("step:1200", "cnn@best", "@ID" or an "@ALIAS"):
+  // what came after it is superseded. Error(invalid_argument) for a checkpoint of another run.
   // Empty: the newest that is resumable and undamaged.
   std::string from = {};
   std::vector<std::string> keep_constructed = {};  // see RestoreOptions

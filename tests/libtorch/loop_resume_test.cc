@@ -1,0 +1,94 @@
+// Where a loop goes on from, and what it says about it.
+#include <sstream>
+
+#include "ckp/error.h"
+#include "small_training.h"
+
+namespace ckp::test {
+namespace {
+
+TEST_F(Loop, GoesBackToAnEarlierCheckpoint) {
+  {
+    Training training(path_);
+    training.options.save_every_steps = 2;
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 3);
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument,
+                                [&] { loop.resume(Resume::required, {.from = "other@step:8"}); }),
+                       "no checkpoint of run run"));
+  EXPECT_EQ(loop.resume(Resume::required, {.from = "step:8"}).from->step, 8);
+  training.train(loop, 3);
+  EXPECT_EQ(digest(training.net), uninterrupted());
+  std::vector<std::int64_t> steps;
+  for (const auto& checkpoint : line()) steps.push_back(checkpoint.step);
+  EXPECT_EQ(steps, (std::vector<std::int64_t>{2, 4, 6, 8, 12, 18}));  // 10 and others: superseded
+}
+
+TEST_F(Loop, GoesBackToWhatAnAliasPointsAt) {
+  for (const char* run : {"run", "other"}) {
+    Training training(path_);
+    TrainingLoop loop(path_, run, training.state, training.options);
+    training.train(loop, 2);
+    loop.store().promote(loop.store().find(parse_address(std::string(run) + "@1")),
+                         std::string(run) + "-first");
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  auto refused = [&](ErrorCode code, const std::string& from) {
+    return error_of(code, [&] { loop.resume(Resume::if_present, {.from = from}); });
+  };
+  const std::string others = refused(ErrorCode::invalid_argument, "@other-first");
+  const std::string full = Store::open(path_).find(parse_address("other@1")).id.hex();
+  const std::string id = full.substr(0, 8);
+  EXPECT_TRUE(contains(
+      others, "resume from @other-first: that is other@" + id + ", no checkpoint of run run"));
+  EXPECT_TRUE(contains(others, "start_from"));
+  EXPECT_TRUE(contains(refused(ErrorCode::invalid_argument, "@" + full), "no checkpoint of run"));
+  EXPECT_TRUE(contains(refused(ErrorCode::not_found, "@nobody"), "nobody"));
+  EXPECT_EQ(loop.resume(Resume::exact, {.from = "@run-first"}).from->step, 6);
+  training.train(loop, 3);
+  EXPECT_EQ(digest(training.net), uninterrupted());
+}
+
+TEST_F(Loop, ResumeSaysWhatItNeeds) {
+  Training training(path_);
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    EXPECT_TRUE(contains(error_of(ErrorCode::not_found, [&] { loop.resume(Resume::required); }),
+                         "the store has no such run"));
+    std::ostringstream text;
+    text << loop.resume();
+    EXPECT_EQ(text.str(), "started run\n");
+    EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument, [&] { loop.resume(); }),
+                         "the run is open already"));
+  }
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    EXPECT_TRUE(contains(error_of(ErrorCode::not_found, [&] { loop.resume(Resume::exact); }),
+                         "no checkpoint that can be resumed"));
+  }
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_TRUE(contains(error_of(ErrorCode::already_exists, [&] { loop.epochs(1).begin(); }),
+                       "exists already"));
+}
+
+TEST_F(Loop, ParametersAreCompared) {
+  Training first(path_), second(path_);
+  first.options.parameters = {{"lr", 0.1}, {"seed", 1}};
+  second.options.parameters = {{"lr", 0.2}, {"seed", 1}};
+  {
+    TrainingLoop loop(path_, "run", first.state, first.options);
+    first.train(loop, 1);
+  }
+  TrainingLoop loop(path_, "run", second.state, second.options);
+  std::ostringstream text;
+  text << loop.resume();
+  EXPECT_TRUE(contains(text.str(), "resumed run from step 6 (epoch 1, checkpoint "));
+  EXPECT_TRUE(contains(text.str(), "\n  parameter/lr: program 0.2, checkpoint 0.1, kept 0.2\n"));
+}
+
+}  // namespace
+}  // namespace ckp::test
