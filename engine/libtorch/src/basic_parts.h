@@ -51,6 +51,7 @@ class StepLrPart : public Part {
 class RandomStatePart : public Part {
  public:
   std::string_view kind() const override { return "random_state"; }
+  bool differs_by_rank() const override { return true; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 };
@@ -59,6 +60,7 @@ class GeneratorPart : public Part {
  public:
   explicit GeneratorPart(at::Generator generator) : generator_(std::move(generator)) {}
   std::string_view kind() const override { return "generator"; }
+  bool differs_by_rank() const override { return true; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
 

@@ -21,14 +21,29 @@ std::string describe(const CertifiedPart& part, const Value::Map& values) {
                          : fmt::format("{} ({})", part.part.kind(), *name);
 }
 
-Value::Map all_facts(const std::vector<CertifiedPart>& parts, const Value::Map& own) {
+Value::Map all_facts(const std::vector<CertifiedPart>& parts, const Value::Map& own,
+                     const Ranks& ranks) {
   std::vector<const torch::nn::Module*> models;
   for (const CertifiedPart& part : parts) {
     if (part.module != nullptr) models.push_back(part.module);
   }
-  Value::Map facts = program_facts(models);
+  Value::Map facts = program_facts(models, ranks);
   for (const auto& [name, value] : own) facts.insert_or_assign(name, value);
   return facts;
+}
+
+// Recorded for people; a sampler compares it itself.
+void add_batch_size(Value::Map& facts, const std::vector<CertifiedPart>& parts,
+                    const Value::Map& values) {
+  for (const CertifiedPart& part : parts) {
+    if (part.part.kind() != "sampler") continue;
+    const Value* size = find_value(values, part.name + "/batch_size");
+    if (size != nullptr) facts.try_emplace("batch_size", *size);
+  }
+}
+
+const Value* facts_of(const Checkpoint& checkpoint) {
+  return find_value(checkpoint.values(), std::string(certificate_part) + "/facts");
 }
 
 Value::List warnings_about(const std::vector<CertifiedPart>& parts) {
@@ -47,23 +62,37 @@ Value::List warnings_about(const std::vector<CertifiedPart>& parts) {
 }  // namespace
 
 Value::Map make_certificate(const std::vector<CertifiedPart>& parts, const Value::Map& values,
-                            const Value::Map& facts) {
+                            const Value::Map& facts, const Ranks& ranks) {
   Value::Map described;
   for (const CertifiedPart& part : parts) described[part.name] = describe(part, values);
+  Value::Map recorded = all_facts(parts, facts, ranks);
+  add_batch_size(recorded, parts, values);
   return {{"parts", std::move(described)},
-          {"facts", all_facts(parts, facts)},
+          {"facts", std::move(recorded)},
           {"warnings", warnings_about(parts)}};
 }
 
 void compare_facts(RestorePlan& plan, const std::vector<CertifiedPart>& parts,
-                   const Value::Map& facts) {
-  const auto certificate = plan.checkpoint().values().find(certificate_part);
-  if (certificate == plan.checkpoint().values().end()) return;
-  const Value* stored = certificate->second.find("facts");
+                   const Value::Map& facts, const Ranks& ranks) {
+  const Value* stored = facts_of(plan.checkpoint());
   if (stored == nullptr) return;
-  for (const auto& [name, value] : all_facts(parts, facts)) {
+  for (const auto& [name, value] : all_facts(parts, facts, ranks)) {
     if (const Value* theirs = stored->find(name)) plan.compare_fact(name, value, *theirs);
   }
+}
+
+Ranks saved_ranks(const Checkpoint& checkpoint) {
+  Ranks ranks;
+  const Value* facts = facts_of(checkpoint);
+  if (facts == nullptr) return ranks;
+  auto read = [&](const char* name, std::int64_t& number) {
+    const Value* value = facts->find(name);
+    if (value == nullptr) return;
+    if (const std::int64_t* found = value->get_if<std::int64_t>()) number = *found;
+  };
+  read("rank", ranks.rank);
+  read("world_size", ranks.world_size);
+  return ranks;
 }
 
 }  // namespace ckp::libtorch

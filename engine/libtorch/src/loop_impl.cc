@@ -83,10 +83,12 @@ TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingSt
       last_chance_(Clock::now()) {
   state.progress("progress", progress).part("best", best).part("early_stopping", early_stopping);
   for (const auto& [parameter, value] : options.parameters) {
+  state.check_saves_here();
     state.fact("parameter/" + parameter, value);
   }
   if (options.on_signal != OnSignal::ignore) signals.emplace();
 }
+  state.fact("accumulate", options.accumulate);
 
 TrainingLoop::Impl::~Impl() {
   if (run) saver.wait(*run);

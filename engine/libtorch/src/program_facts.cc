@@ -5,24 +5,12 @@
 #include <torch/nn/module.h>
 #include <torch/version.h>
 
-#include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <set>
-#include <string_view>
 
 namespace ckp::libtorch {
 namespace {
-
-// The number in an environment variable, or `otherwise` where there is none.
-std::int64_t number_from(const char* variable, std::int64_t otherwise) {
-  const char* text = std::getenv(variable);
-  const std::string_view digits = text == nullptr ? "" : text;
-  std::int64_t number = 0;
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  return digits.empty() || result.ec != std::errc() ? otherwise : number;
-}
 
 // Linux keeps the words apart by NULs.
 std::string command_line() {
@@ -47,7 +35,7 @@ Value::List devices_of(std::span<const torch::nn::Module* const> models) {
 
 }  // namespace
 
-Value::Map program_facts(std::span<const torch::nn::Module* const> models) {
+Value::Map program_facts(std::span<const torch::nn::Module* const> models, const Ranks& ranks) {
   const at::Context& context = at::globalContext();
   return {{"library", "ckpstore " CKP_VERSION},
           {"libtorch", TORCH_VERSION},
@@ -55,8 +43,8 @@ Value::Map program_facts(std::span<const torch::nn::Module* const> models) {
           {"deterministic_algorithms", context.deterministicAlgorithms()},
           {"cudnn_deterministic", context.deterministicCuDNN()},
           {"cudnn_benchmark", context.benchmarkCuDNN()},
-          {"world_size", number_from("WORLD_SIZE", 1)},
-          {"rank", number_from("RANK", 0)},
+          {"world_size", ranks.world_size},
+          {"rank", ranks.rank},
           {"devices", devices_of(models)},
           {"command_line", command_line()}};
 }

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "ckp/libtorch/ranks.h"
 #include "ckp/value.h"
 
 namespace torch {
@@ -15,8 +16,8 @@ class Module;
 namespace ckp::libtorch {
 
 // "library", "libtorch", "threads", "deterministic_algorithms", "cudnn_deterministic",
-// "cudnn_benchmark", "world_size" and "rank" (from the variables that torchrun sets), "devices" (of
-// the models' parameters), "command_line".
-Value::Map program_facts(std::span<const torch::nn::Module* const> models);
+// "cudnn_benchmark", "world_size" and "rank", "devices" (of the models' parameters),
+// "command_line".
+Value::Map program_facts(std::span<const torch::nn::Module* const> models, const Ranks& ranks);
 
 }  // namespace ckp::libtorch

@@ -51,6 +51,10 @@ struct ResumeCheck::Outcome {
 
 ResumeCheck::ResumeCheck(const TrainingState& state, std::int64_t steps)
     : state_(state), steps_(steps), folder_(make_scratch_folder()) {
+  // On any rank: it is for itself.
+  Ranks here = state_.ranks();
+  here.save_on_every_rank = true;
+  state_.ranks(here);
   save_file(folder_ / "before.ckp", state_);
 }
 

@@ -92,6 +92,28 @@ TrainingState& TrainingState::fact(const std::string& name, Value value) {
   return *this;
 }
 
+TrainingState& TrainingState::ranks(const Ranks& ranks) {
+  if (ranks.rank < 0 || ranks.rank >= ranks.world_size) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("training state: there is no rank {} of {}", ranks.rank, ranks.world_size));
+  }
+  ranks_ = ranks;
+  return *this;
+}
+
+Ranks TrainingState::ranks() const { return ranks_ ? *ranks_ : ranks_from_environment(); }
+
+void TrainingState::check_saves_here() const {
+  const Ranks here = ranks();
+  if (here.rank == 0 || here.save_on_every_rank) return;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("save on rank {} of {}: every rank would write the same weights; save on "
+                          "rank 0 alone, or say that each rank writes something of its own "
+                          "(save_on_every_rank of TrainingState::ranks)",
+                          here.rank, here.world_size));
+}
+
 std::vector<CertifiedPart> TrainingState::certified_parts() const {
   std::vector<CertifiedPart> parts;
   for (const Entry& entry : entries_) parts.push_back({entry.name, *entry.part, entry.module});
@@ -138,6 +160,7 @@ ParameterNames TrainingState::parameter_names() const {
 }
 
 StateDict TrainingState::state_dict() const {
+  check_saves_here();
   StateDict state;
   HostCopies copies;
   OriginalTensors originals;
@@ -147,10 +170,26 @@ StateDict TrainingState::state_dict() const {
     PartWriter writer(state, copies, originals, names, entry.name);
     entry.part->save(writer);
   }
-  Value::Map certificate = make_certificate(certified_parts(), state.values(), facts_);
+  Value::Map certificate = make_certificate(certified_parts(), state.values(), facts_, ranks());
   warn(certificate);
   state.set(certificate_part, std::move(certificate));
   return state;
+}
+
+// Of parts that differ by rank, a checkpoint has the state of the rank that saved it.
+bool TrainingState::is_other_ranks(RestorePlan& plan, const Entry& entry) const {
+  const Ranks saved = saved_ranks(plan.checkpoint());
+  if (saved.world_size < 2 || !entry.part->differs_by_rank()) return false;
+  const Ranks here = ranks();
+  if (here.rank == saved.rank) {
+    plan.note_missing(fmt::format("{} of {} other rank{}", entry.name, saved.world_size - 1,
+                                  saved.world_size == 2 ? "" : "s"));
+    return false;
+  }
+  plan.note_missing(
+      fmt::format("{} of rank {} (rank {} saved)", entry.name, here.rank, saved.rank));
+  for (const auto& tensor : plan.tensors_of(entry.name)) plan.ignore(tensor.name);
+  return true;
 }
 
 // Everything that can fail because something does not fit. Returns the names of the parts.
@@ -162,10 +201,11 @@ std::vector<std::string> TrainingState::prepare(RestorePlan& plan) const {
       plan.missing_part(entry.name);
       continue;
     }
+    if (is_other_ranks(plan, entry)) continue;
     PartReader reader(plan, entry.name);
     entry.part->check(reader);
   }
-  compare_facts(plan, certified_parts(), facts_);
+  compare_facts(plan, certified_parts(), facts_, ranks());
   plan.check_all(parts);
   return parts;
 }

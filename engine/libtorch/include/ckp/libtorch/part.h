@@ -123,6 +123,9 @@ class Part {
   // What it is, in the resume certificate and in advice about what is missing: "scheduler",
   // "grad_scaler", "ema", "sampler", ...
   virtual std::string_view kind() const { return "part"; }
+  // Whether each of several ranks has a state of its own here, such as random numbers, and not the
+  // same one.
+  virtual bool differs_by_rank() const { return false; }
   // Describes the state. Tensors are not copied: they stay unchanged until the save has returned.
   virtual void save(PartWriter& out) const = 0;
   // Compares the checkpoint with this object and asks for what it needs, without changing

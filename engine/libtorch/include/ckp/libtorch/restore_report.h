@@ -39,7 +39,8 @@ struct Difference {
 // Names of tensors; parts that hold values only stand under their own name.
 struct RestoreReport {
   std::vector<std::string> restored;
-  std::vector<std::string> missing;    // asked for, not in the checkpoint; left as they were
+  std::vector<std::string> missing;    // asked for, not in the checkpoint; left as they were.
+                                       // Also what only other ranks had
   std::vector<std::string> ignored;    // in the checkpoint, not asked for
   std::vector<std::string> converted;  // taken over in another form: "sampler: batch size 32 -> 64"
   std::vector<Difference> differences;

@@ -46,7 +46,9 @@ class TrainingLoop {
  public:
   struct Impl;
 
-  // Opens the store, or makes it. Error(invalid_argument) for options that make no sense.
+  // Opens the store, or makes it. Error(invalid_argument) for options that make no sense, and above
+  // rank 0 (TrainingState::check_saves_here): there, a loop of one's own trains, beside the one of
+  // rank 0 that saves.
   TrainingLoop(const std::filesystem::path& store, const std::string& run,
                const TrainingState& state, const LoopOptions& options = {});
   TrainingLoop(Store store, const std::string& run, const TrainingState& state,

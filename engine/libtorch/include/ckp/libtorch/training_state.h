@@ -10,6 +10,7 @@
 #include <concepts>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 
 #include "ckp/libtorch/model_options.h"
 #include "ckp/libtorch/part.h"
+#include "ckp/libtorch/ranks.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/load.h"
 #include "ckp/state_dict.h"
@@ -87,6 +89,13 @@ class TrainingState {
   // Anything else. See part.h.
   TrainingState& part(const std::string& name, Part& part);
 
+  // Where this process stands among several that train together, when the environment does not say
+  // so: see ranks_from_environment. The certificate records it.
+  TrainingState& ranks(const Ranks& ranks);
+  Ranks ranks() const;
+  // Throws the Error(invalid_argument) of a save above rank 0 that nobody has asked for.
+  void check_saves_here() const;
+
   // Something about this program that a resume should compare: a batch size, the code's version.
   TrainingState& fact(const std::string& name, Value value);
 
@@ -98,13 +107,16 @@ class TrainingState {
 
   // The state as the engine saves it: views of the live memory. Save it before training goes on.
   // With it goes the resume certificate (ckp/certificate.h). What a resume from it will lack is
-  // told through LibTorch's warnings, once for each TrainingState and its copies.
+  // told through LibTorch's warnings, once for each TrainingState and its copies. Throws as
+  // check_saves_here.
   StateDict state_dict() const;
 
   // Restores every part in place. All names, shapes, dtypes and groups are checked first:
   // Error(mismatch) names everything that does not fit, and nothing has changed then.
   // Error(corrupt) when the bytes are damaged; tensors of models may hold anything then, and
-  // other parts are as they were. The report names also what the program has set differently from
+  // other parts are as they were. Of a checkpoint that one of several ranks has saved, the random
+  // numbers of the others are reported as missing; on another rank than that one they stay as the
+  // program made them. The report names also what the program has set differently from
   // the one that saved: options as they were when their optimizer was added here, and the facts of
   // the certificate.
   RestoreReport restore(const Checkpoint& checkpoint, const RestoreOptions& options = {}) const;
@@ -133,10 +145,12 @@ class TrainingState {
   void warn(const Value::Map& certificate) const;
   ParameterNames parameter_names() const;
 
+  bool is_other_ranks(RestorePlan& plan, const Entry& entry) const;
   std::vector<Entry> entries_;
   Value::Map facts_;
   // Shared by copies: what has been told.
   std::shared_ptr<std::set<std::string>> warned_ = std::make_shared<std::set<std::string>>();
 };
+  std::optional<Ranks> ranks_;
 
 }  // namespace ckp::libtorch
