@@ -95,7 +95,10 @@ TrainingLoop::Impl::~Impl() {
 }
 
 Run& TrainingLoop::Impl::open_run() {
-  if (!run) run.emplace(store.create_run(run_options(run_name, options)));
+  if (run) return *run;
+  RunOptions made = run_options(run_name, options);
+  made.parent = parent;
+  run.emplace(store.create_run(made));
   return *run;
 }
 

@@ -59,6 +59,7 @@ struct TrainingLoop::Impl {
   LoopSaver saver;
   std::optional<StopSignals> signals;
   std::optional<Run> run;
+  std::optional<ParentCheckpoint> parent;  // of a run that is to be made
   std::unique_ptr<ResumeCheck> check;
   std::optional<ResumeProof> proof;
   std::int64_t check_steps = 0;  // still to be begun

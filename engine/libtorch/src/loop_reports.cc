@@ -2,7 +2,7 @@
 
 #include <ostream>
 
-#include "ckp/libtorch/loop_options.h"
+#include "ckp/libtorch/training_loop.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -13,6 +13,18 @@ std::string place_of(const CheckpointRecord& checkpoint) {
 }
 
 }  // namespace
+
+std::ostream& operator<<(std::ostream& out, const StartReport& report) {
+  if (!report.parent) {
+    return out << report.run << " has checkpoints of its own: no other weights are taken\n";
+  }
+  const ParentCheckpoint& parent = *report.parent;
+  return out << report.run << " begins with the weights of "
+             << fmt::format("{}@{} (epoch {}, step {})", parent.run_name,
+                            parent.checkpoint.short_hex(), parent.epoch, parent.step)
+             << '\n'
+             << report.restored << '\n';
+}
 
 std::ostream& operator<<(std::ostream& out, const ResumeReport& report) {
   for (const std::string& text : report.skipped) out << "skipped " << text << '\n';

@@ -20,8 +20,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ckp/libtorch/batches.h"
@@ -40,6 +42,14 @@ class BatchRange;
 class Epoch;
 class EpochRange;
 
+// What start_from did. Prints as two lines.
+struct StartReport {
+  std::string run;
+  std::optional<ParentCheckpoint> parent;  // nothing: the run goes on from a checkpoint of its own
+  RestoreReport restored;
+};
+std::ostream& operator<<(std::ostream& out, const StartReport& report);
+
 // One thread. Refers to the objects of the state, and adds to it the parts "progress", "best" and
 // "early_stopping", which are its own.
 class TrainingLoop {
@@ -57,6 +67,17 @@ class TrainingLoop {
   ~TrainingLoop();
   TrainingLoop(const TrainingLoop&) = delete;
   TrainingLoop& operator=(const TrainingLoop&) = delete;
+
+  // Fine-tuning: a new run begins with the weights of another's checkpoint, "base@best",
+  // "@production" or "@7f3c02d1", and the rest as the program made it (TrainingState::start_from).
+  // The run's record says so for good. Call it before resume, each time the program starts: once
+  // the run has a checkpoint to go on from, it does nothing, and needs the parent no more. A run
+  // that was stopped before its first one begins again with the parent in its record, whatever an
+  // alias points at by now. Error(already_exists) when it had none.
+  StartReport start_from(const std::string& address, const StartOptions& options = {});
+  // The same from a file (open_file) or from another store. Error(mismatch) when the run's record
+  // has another parent.
+  StartReport start_from(const Checkpoint& parent, const StartOptions& options = {});
 
   // Restores the state from the run's checkpoint and opens the run's next attempt. At most once,
   // before anything else. Without it the run must be new: Error(already_exists) otherwise, from the
