@@ -53,6 +53,39 @@ TEST_F(Loop, GoesBackToWhatAnAliasPointsAt) {
   EXPECT_EQ(digest(training.net), uninterrupted());
 }
 
+TEST_F(Loop, IsCompleteAfterSoManyStepsAndGoesOnWhenThereAreMore) {
+  for (const std::int64_t steps : {8, 8, 12, 15}) {  // six to an epoch
+    Training training(path_);
+    training.options.max_steps = steps;
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    const bool done = loop.resume().from.has_value() && loop.progress().step == steps;
+    training.train(loop, 3);
+    EXPECT_EQ(loop.progress().step, steps);
+    EXPECT_EQ(loop.stopped(), done || steps % 6 == 0 ? "" : "max_steps");
+    EXPECT_EQ(loop.exit_status(), 0);
+    EXPECT_EQ(status(), RunStatus::completed);
+    EXPECT_TRUE(line().back().final);
+    EXPECT_EQ(line().back().step, steps);
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  loop.resume(Resume::exact);
+  training.train(loop, 3);
+  EXPECT_EQ(digest(training.net), uninterrupted());
+}
+
+TEST_F(Loop, AProofEndsWithTheLastStep) {
+  Training training(path_);
+  training.options.max_steps = 2;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  loop.check_resume(5);
+  training.train(loop, 3);
+  EXPECT_EQ(loop.resume_proof()->steps, 2);
+  EXPECT_TRUE(loop.resume_proof()->proven);
+  EXPECT_EQ(loop.progress().step, 2);
+  EXPECT_EQ(status(), RunStatus::completed);
+}
+
 TEST_F(Loop, ResumeSaysWhatItNeeds) {
   Training training(path_);
   {

@@ -17,11 +17,13 @@ constexpr int kMostFailures = 3;
 constexpr std::chrono::seconds kFirstSave{5};  // a guess, until one has been measured
 
 LoopOptions checked(LoopOptions options) {
-  if (options.accumulate < 1 || options.notice.count() < 0 || options.max_time.count() < 0) {
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("training loop: accumulate {} must be at least 1, notice and max_time "
-                            "not negative",
-                            options.accumulate));
+  if (options.accumulate < 1 || options.notice.count() < 0 || options.max_time.count() < 0 ||
+      options.max_steps < 0) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("training loop: accumulate {} must be at least 1, max_steps, notice and "
+                    "max_time not negative",
+                    options.accumulate));
   }
   if (options.stop_after_worse > 0 && options.best.metric.empty()) {
     throw Error(
@@ -81,14 +83,14 @@ TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingSt
       slurm_ends_first(!own_deadline(options) || (slurm() && *slurm() < *own_deadline(options))),
       saver(store, state, options, limit),
       last_chance_(Clock::now()) {
+  state.check_saves_here();
   state.progress("progress", progress).part("best", best).part("early_stopping", early_stopping);
   for (const auto& [parameter, value] : options.parameters) {
-  state.check_saves_here();
     state.fact("parameter/" + parameter, value);
   }
+  state.fact("accumulate", options.accumulate);
   if (options.on_signal != OnSignal::ignore) signals.emplace();
 }
-  state.fact("accumulate", options.accumulate);
 
 TrainingLoop::Impl::~Impl() {
   if (run) saver.wait(*run);
@@ -160,18 +162,27 @@ void TrainingLoop::Impl::end_step(bool epoch_over) {
     leave(reason);
   } else if (check != nullptr) {
     continue_check(epoch_over);
-  } else if (!epoch_over &&  // the end of the epoch has more to save
-             (improved_ || schedule.due_after_step(progress.step, Clock::now()))) {
-    save();
+  } else if (!epoch_over) {  // the end of the epoch has more to save
+    save_or_finish_in_epoch();
   }
   last_chance_ = Clock::now();
 }
 
+void TrainingLoop::Impl::save_or_finish_in_epoch() {
+  if (enough_steps()) {
+    finish();
+    stopped = "max_steps";
+  } else if (improved_ || schedule.due_after_step(progress.step, Clock::now())) {
+    save();
+  }
+}
+
 void TrainingLoop::Impl::continue_check(bool epoch_over) {
-  proof = check->end_of_step(epoch_over);
+  proof = check->end_of_step(epoch_over || enough_steps());
   if (!proof) return;
   check.reset();
   options.say(proof->text());
+  if (!epoch_over && enough_steps()) save_or_finish_in_epoch();
 }
 
 void TrainingLoop::Impl::begin_epochs(std::int64_t count) {
@@ -186,7 +197,7 @@ void TrainingLoop::Impl::begin_epochs(std::int64_t count) {
 }
 
 bool TrainingLoop::Impl::nothing_left() const {
-  return progress.epoch >= target_epochs || early_stopping.should_stop();
+  return progress.epoch >= target_epochs || early_stopping.should_stop() || enough_steps();
 }
 
 void TrainingLoop::Impl::end_epoch_body(const Metrics& metrics) {

@@ -43,8 +43,9 @@ struct TrainingLoop::Impl {
   bool has_stopped() const { return !stopped.empty(); }
   // By a signal or its time, with more to train.
   bool was_cut_short() const {
-    return has_stopped() && !early_stopping.should_stop() && !nonfinite_stop_;
+    return has_stopped() && !early_stopping.should_stop() && !nonfinite_stop_ && !enough_steps();
   }
+  bool enough_steps() const { return options.max_steps > 0 && progress.step >= options.max_steps; }
 
   Store store;
   std::string run_name;
@@ -58,8 +59,8 @@ struct TrainingLoop::Impl {
   bool slurm_ends_first = false;
   LoopSaver saver;
   std::optional<StopSignals> signals;
-  std::optional<Run> run;
   std::optional<ParentCheckpoint> parent;  // of a run that is to be made
+  std::optional<Run> run;
   std::unique_ptr<ResumeCheck> check;
   std::optional<ResumeProof> proof;
   std::int64_t check_steps = 0;  // still to be begun
@@ -69,6 +70,7 @@ struct TrainingLoop::Impl {
 
  private:
   void end_step(bool epoch_over);
+  void save_or_finish_in_epoch();
   void continue_check(bool epoch_over);
   // Why to stop now, or nothing.
   std::string reason_to_stop() const;

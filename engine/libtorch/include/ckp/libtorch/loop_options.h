@@ -41,6 +41,9 @@ struct LoopOptions {
   std::chrono::nanoseconds save_every{0};
   // Stop after so many evaluations of the best metric in a row that were no improvement; 0: never.
   std::int64_t stop_after_worse = 0;
+  // Optimizer steps in all, with which the training is complete wherever in an epoch it stands, for
+  // those who count in steps; 0: epochs decide.
+  std::int64_t max_steps = 0;
   // Batches to an optimizer step.
   std::int64_t accumulate = 1;
 

@@ -85,8 +85,8 @@ class TrainingLoop {
   ResumeReport resume(Resume how = Resume::if_present, const ResumeOptions& options = {});
 
   // The epochs from where training stands up to `count` in all. At its end the state is saved as
-  // final and the run completed: after `count` epochs, or when early stopping says so. Leaving the
-  // loop by `break` completes nothing; see finish.
+  // final and the run completed: after `count` epochs or max_steps, or when early stopping says so.
+  // Leaving the loop by `break` completes nothing; see finish.
   EpochRange epochs(std::int64_t count);
 
   // Counts an optimizer step and logs its metrics with the learning rates: call it last in the
@@ -115,7 +115,8 @@ class TrainingLoop {
   // The mean of a step metric over the running epoch, until the ++ that ends it; 0 without one.
   double mean(const std::string& metric) const;
   const BestTracker& best() const;
-  // Why the loops ended before their time: "SIGTERM", "max_time", "early stopping", ...; or empty.
+  // Why the loops ended before their time: "SIGTERM", "max_time", "early stopping", ..., and
+  // "max_steps" in the middle of an epoch; or empty.
   const std::string& stopped() const;
   // For main to return: 128 + signal after one, 1 after OnNonfinite::stop, else 0.
   int exit_status() const;
