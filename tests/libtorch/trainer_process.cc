@@ -28,8 +28,8 @@ int milliseconds_until(std::optional<TrainerProcess::Time> until) {
 
 }  // namespace
 
-TrainerProcess::TrainerProcess(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), CKP_BIN_DIR "/train_fashion_mnist");
+TrainerProcess::TrainerProcess(std::vector<std::string> arguments, const std::string& program) {
+  arguments.insert(arguments.begin(), CKP_BIN_DIR "/" + program);
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

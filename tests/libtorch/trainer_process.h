@@ -1,4 +1,4 @@
-// The real trainer as a child process whose output is read line by line.
+// A real trainer as a child process whose output is read line by line.
 #pragma once
 
 #include <sys/types.h>
@@ -12,7 +12,8 @@ namespace ckp::test {
 
 class TrainerProcess {
  public:
-  explicit TrainerProcess(std::vector<std::string> arguments);
+  explicit TrainerProcess(std::vector<std::string> arguments,
+                          const std::string& program = "train_fashion_mnist");
   ~TrainerProcess();  // kills it when it still runs
   TrainerProcess(const TrainerProcess&) = delete;
   TrainerProcess& operator=(const TrainerProcess&) = delete;

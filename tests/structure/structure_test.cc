@@ -119,8 +119,9 @@ TEST(Layers, AdapterUsesPublicHeadersOnly) {
 }
 
 TEST(Layers, ToolsUsePublicHeadersOnly) {
-  expect_includes_only("tools", {"format/include", "engine/include", "engine/libtorch/include",
-                                 "tools/ckptool", "tools/examples/train_fashion_mnist"});
+  expect_includes_only(
+      "tools", {"format/include", "engine/include", "engine/libtorch/include", "tools/ckptool",
+                "tools/examples", "tools/examples/train_fashion_mnist"});
 }
 
 TEST(Layers, OnlyTheAdapterAndItsTrainersSeeTorch) {

@@ -9,10 +9,10 @@
 #include <sstream>
 #include <utility>
 
-#include "acknowledge.h"
 #include "ckp/error.h"
 #include "ckp/libtorch/training_loop.h"
 #include "ckp/query.h"
+#include "common/acknowledge.h"
 #include "experiment.h"
 
 namespace example {

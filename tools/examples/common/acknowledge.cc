@@ -1,4 +1,4 @@
-#include "acknowledge.h"
+#include "common/acknowledge.h"
 
 #include <span>
 #include <string>
