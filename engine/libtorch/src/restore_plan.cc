@@ -20,6 +20,7 @@ namespace {
 using format::TensorEntry;
 constexpr unsigned kLazyBits = format::tensor_flag::conjugate | format::tensor_flag::negative;
 constexpr std::size_t kProblemsShown = 10;
+constexpr std::size_t kStagedAtOnce = std::size_t{32} << 20;  // bytes, or one tensor
 
 std::string describe(const TensorEntry& entry) {
   return fmt::format("shape [{}] {}", fmt::join(entry.shape, ", "), to_string(entry.dtype));
@@ -114,11 +115,31 @@ void RestorePlan::schedule(const TensorEntry& entry, const at::Tensor& target) {
     held_.push_back(target);
     return;
   }
-  at::Tensor host = at::empty(target.sizes(),
-                              target.options().device(at::kCPU).requires_grad(false).memory_format(
-                                  at::MemoryFormat::Contiguous));
-  targets_.push_back(tensor_target(entry.name, host));
-  staged_.push_back({host, target, static_cast<std::uint16_t>(stored_bits)});
+  staged_.push_back({entry.name, target, static_cast<std::uint16_t>(stored_bits)});
+}
+
+// So much of it at a time that the host never has a second copy of the model.
+void RestorePlan::load_through_host() {
+  for (std::size_t next = 0; next < staged_.size();) {
+    std::vector<std::pair<at::Tensor, const Staged*>> hosts;
+    std::vector<TensorTarget> targets;
+    for (std::size_t bytes = 0; next < staged_.size() && bytes < kStagedAtOnce; ++next) {
+      const Staged& staged = staged_[next];
+      const at::Tensor host =
+          at::empty(staged.target.sizes(),
+                    staged.target.options().device(at::kCPU).requires_grad(false).memory_format(
+                        at::MemoryFormat::Contiguous));
+      bytes += host.nbytes();
+      targets.push_back(tensor_target(staged.name, host));
+      hosts.emplace_back(host, &staged);
+    }
+    checkpoint_.load(targets, options_.load);
+    for (auto& [host, staged] : hosts) {
+      if (staged->flags & format::tensor_flag::conjugate) host._set_conj(true);
+      if (staged->flags & format::tensor_flag::negative) host._set_neg(true);
+      staged->target.detach().copy_(host);
+    }
+  }
 }
 
 void RestorePlan::compare(std::string name, Value program, Value checkpoint) {
@@ -210,11 +231,7 @@ void RestorePlan::check_all(std::span<const std::string> parts) {
 
 RestoreReport RestorePlan::carry_out(std::span<const std::string> parts) {
   checkpoint_.load(targets_, options_.load);
-  for (Staged& staged : staged_) {
-    if (staged.flags & format::tensor_flag::conjugate) staged.host._set_conj(true);
-    if (staged.flags & format::tensor_flag::negative) staged.host._set_neg(true);
-    staged.target.detach().copy_(staged.host);
-  }
+  load_through_host();
   for (auto& action : actions_) action();
   return report(parts);
 }

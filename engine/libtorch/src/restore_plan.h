@@ -64,12 +64,14 @@ class RestorePlan {
   // Where a target's elements are: equal for tied tensors.
   using Place =
       std::tuple<const void*, DType, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+  // Cannot be filled in place: on another device, or with other lazy bits.
   struct Staged {
-    at::Tensor host;
+    std::string name;
     at::Tensor target;
     std::uint16_t flags = 0;
   };
 
+  void load_through_host();
   void schedule(const format::TensorEntry& entry, const at::Tensor& target);
   void check_tied(const std::string& name, const std::string& first);
   std::string absent(const std::string& part, const std::string& name) const;

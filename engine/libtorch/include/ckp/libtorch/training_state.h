@@ -113,6 +113,9 @@ class TrainingState {
 
   // Restores every part in place. All names, shapes, dtypes and groups are checked first:
   // Error(mismatch) names everything that does not fit, and nothing has changed then.
+  // Every tensor is filled where the program has it, whatever device it was saved from: the model
+  // may be on a GPU and its averages on the CPU (Ema's device). What cannot be filled in place goes
+  // through 32 MiB of host memory, or the largest tensor.
   // Error(corrupt) when the bytes are damaged; tensors of models may hold anything then, and
   // other parts are as they were. Of a checkpoint that one of several ranks has saved, the random
   // numbers of the others are reported as missing; on another rank than that one they stay as the
@@ -142,15 +145,15 @@ class TrainingState {
   TrainingState& add(Entry entry);
   std::vector<CertifiedPart> certified_parts() const;
   std::vector<std::string> prepare(RestorePlan& plan) const;
+  bool is_other_ranks(RestorePlan& plan, const Entry& entry) const;
   void warn(const Value::Map& certificate) const;
   ParameterNames parameter_names() const;
 
-  bool is_other_ranks(RestorePlan& plan, const Entry& entry) const;
   std::vector<Entry> entries_;
   Value::Map facts_;
+  std::optional<Ranks> ranks_;
   // Shared by copies: what has been told.
   std::shared_ptr<std::set<std::string>> warned_ = std::make_shared<std::set<std::string>>();
 };
-  std::optional<Ranks> ranks_;
 
 }  // namespace ckp::libtorch
