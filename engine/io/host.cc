@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,12 @@ std::string user_name() {
   passwd* found = nullptr;
   ::getpwuid_r(user_id(), &entry, buffer.data(), buffer.size(), &found);
   return found != nullptr ? found->pw_name : std::to_string(user_id());
+}
+
+std::string kernel_version() {
+  utsname name{};
+  if (::uname(&name) != 0) return "";
+  return std::string(name.sysname) + " " + name.release + " " + name.machine;
 }
 
 std::uint64_t memory_size() {

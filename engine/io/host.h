@@ -21,6 +21,8 @@ std::uint32_t process_id();
 std::uint32_t user_id();
 // As the system's list of users has it, else the number.
 std::string user_name();
+// "Linux 6.1.0-18-amd64 x86_64"; empty when it does not say.
+std::string kernel_version();
 // Bytes of memory that this machine has; all there could be when it does not say.
 std::uint64_t memory_size();
 // A directory, no symbolic link, that belongs to this user and that strangers cannot write to.

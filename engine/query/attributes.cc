@@ -8,8 +8,6 @@ namespace {
 using Type = Attribute::Type;
 using From = Attribute::From;
 
-constexpr double ns_per_hour = 3.6e12;
-
 Operand hex_of(const Uuid& id, Scratch& scratch) {
   constexpr std::string_view digits = "0123456789abcdef";
   char* out = scratch.data();
@@ -47,15 +45,27 @@ Operand newest_host(const Subject& subject, Scratch&) {
 }
 
 Operand duration_hours(const Subject& subject, Scratch&) {
-  double hours = 0;
-  for (const Attempt& attempt : subject.run.attempts) {
-    std::int64_t end = attempt.started_ns;
-    for (const CheckpointRecord& one : subject.history->checkpoints()) {
-      if (one.attempt == attempt.number) end = std::max(end, one.created_ns);
-    }
-    hours += static_cast<double>(end - attempt.started_ns) / ns_per_hour;
-  }
-  return Operand::of_number(hours);
+  return Operand::of_number(subject.history->hours());
+}
+
+Operand device_hours(const Subject& subject, Scratch&) {
+  return Operand::of_number(subject.history->device_hours());
+}
+
+template <const char* key>
+Operand environment_value(const Subject& subject, Scratch&) {
+  const Value::Map* const values = recorded_for(subject, &RunRecord::environment_in);
+  if (values == nullptr) return Operand::undecided();
+  const auto found = values->find(key);
+  return found == values->end() ? Operand{} : Operand::of_value(found->second);
+}
+
+constexpr char user_key[] = "user", commit_key[] = "git_commit", branch_key[] = "git_branch",
+               dirty_key[] = "git_dirty";
+
+Operand newest_devices(const Subject& subject, Scratch&) {
+  if (subject.run.attempts.empty()) return {};
+  return Operand::of_number(subject.run.attempts.back().devices);
 }
 
 Operand total_size(const Subject& subject, Scratch&) {
@@ -90,13 +100,23 @@ const Attribute attributes[] = {
     {"ended", "end_time", Type::time, From::history, ended,
      "when the last checkpoint was saved of a run that no process holds"},
     {"duration_hours", "", Type::number, From::history, duration_hours,
-     "from each attempt's start to its last checkpoint, added up"},
+     "from each attempt's start to its end or last sign of life, added up"},
+    {"device_hours", "", Type::number, From::history, device_hours,
+     "the same, each times the devices that the attempt used"},
+    {"devices", "", Type::number, From::run, newest_devices,
+     "how many the newest attempt uses at a time"},
     {"attempts", "", Type::number, From::run,
      [](const Subject& s, Scratch&) { return Operand::of_size(s.run.attempts.size()); },
      "how often the run was started or resumed"},
     {"resumed", "", Type::truth, From::run, resumed,
      "whether an attempt continued from a checkpoint"},
     {"host", "", Type::text, From::run, newest_host, "where the newest attempt was started"},
+    {"user", "user_id", Type::text, From::run, environment_value<user_key>, "who started it"},
+    {"git_commit", "", Type::text, From::run, environment_value<commit_key>,
+     "of the program's source"},
+    {"git_branch", "", Type::text, From::run, environment_value<branch_key>, "likewise"},
+    {"git_dirty", "", Type::truth, From::run, environment_value<dirty_key>,
+     "whether that source differed from the commit"},
     {"best_metric", "", Type::text, From::run,
      [](const Subject& s, Scratch&) { return text_or_missing(s.run.best_metric); },
      "what RUN@best means"},

@@ -11,7 +11,8 @@
 namespace ckp {
 namespace {
 
-constexpr std::string_view key_forms = "params.NAME, tags.NAME, metrics.NAME or attributes.NAME";
+constexpr std::string_view key_forms =
+    "params.NAME, tags.NAME, metrics.NAME, data.NAME, env.NAME or attributes.NAME";
 
 constexpr std::string_view reserved_words[] = {"and",   "or", "not",  "in",   "like",
                                                "ilike", "is", "null", "true", "false"};
@@ -28,6 +29,10 @@ constexpr KeyPrefix prefixes[] = {{"params", Key::Kind::parameter},
                                   {"tag", Key::Kind::tag},
                                   {"metrics", Key::Kind::metric},
                                   {"metric", Key::Kind::metric},
+                                  {"data", Key::Kind::data},
+                                  {"dataset", Key::Kind::data},
+                                  {"env", Key::Kind::environment},
+                                  {"environment", Key::Kind::environment},
                                   {"attributes", Key::Kind::attribute},
                                   {"attribute", Key::Kind::attribute},
                                   {"attr", Key::Kind::attribute},

@@ -31,6 +31,11 @@ Operand value_in(const Value::Map& values, std::string_view name) {
   return found == nullptr ? Operand{} : Operand::of_value(*found);
 }
 
+Operand recorded_value(const Key& key, const Subject& subject, RecordedIn recorded) {
+  const Value::Map* const values = recorded_for(subject, recorded);
+  return values == nullptr ? Operand::undecided() : value_in(*values, key.name);
+}
+
 Operand tag_of(const Key& key, const Subject& subject) {
   if (subject.scope == Scope::checkpoints) {
     if (subject.checkpoint == nullptr) return Operand::undecided();
@@ -134,10 +139,23 @@ Subject subject_of(const RunHistory& run, const CheckpointRecord& checkpoint) {
   return {run.run(), Scope::checkpoints, &run, &checkpoint};
 }
 
+const Value::Map* recorded_for(const Subject& subject, RecordedIn recorded) {
+  const RunRecord& run = subject.run;
+  if (subject.scope == Scope::runs) return &(run.*recorded)(newest_attempt_number);
+  if (subject.checkpoint != nullptr) return &(run.*recorded)(subject.checkpoint->attempt);
+  // Decided all the same where no attempt has said anything of its own.
+  const Value::Map* const first = &(run.*recorded)(0);
+  return first == &(run.*recorded)(newest_attempt_number) ? first : nullptr;
+}
+
 Operand operand_of(const Key& key, const Subject& subject, Scratch& scratch) {
   switch (key.kind) {
     case Key::Kind::parameter:
-      return value_in(subject.run.parameters, key.name);
+      return recorded_value(key, subject, &RunRecord::parameters_in);
+    case Key::Kind::data:
+      return recorded_value(key, subject, &RunRecord::data_in);
+    case Key::Kind::environment:
+      return recorded_value(key, subject, &RunRecord::environment_in);
     case Key::Kind::tag:
       return tag_of(key, subject);
     case Key::Kind::metric:

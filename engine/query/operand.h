@@ -53,6 +53,11 @@ struct Subject {
 Subject subject_of(const RunHistory& run);
 Subject subject_of(const RunHistory& run, const CheckpointRecord& checkpoint);
 
+// What is recorded of the attempt that is asked about: of a run the newest, of a checkpoint the one
+// that saved it. Nothing when that hangs on a checkpoint that is not known.
+using RecordedIn = const Value::Map& (RunRecord::*)(std::uint32_t attempt) const;
+const Value::Map* recorded_for(const Subject& subject, RecordedIn recorded);
+
 // Where the text of an operand lies that no record holds as text.
 using Scratch = std::array<char, 40>;
 

@@ -41,6 +41,33 @@ const CheckpointRecord* RunHistory::best() const {
   return *best_;
 }
 
+double RunHistory::hours_of(std::size_t attempt) const {
+  constexpr double ns_per_hour = 3.6e12;
+  const Attempt& one = run_.attempts[attempt];
+  std::int64_t end = std::max(one.started_ns, one.last_seen_ns);
+  if (attempt + 1 < run_.attempts.size()) {
+    end = std::max(end, run_.attempts[attempt + 1].previous_seen_ns);
+  }
+  for (const CheckpointRecord& checkpoint : checkpoints_) {
+    if (checkpoint.attempt == one.number) end = std::max(end, checkpoint.created_ns);
+  }
+  return static_cast<double>(end - one.started_ns) / ns_per_hour;
+}
+
+double RunHistory::hours() const {
+  double sum = 0;
+  for (std::size_t i = 0; i < run_.attempts.size(); ++i) sum += hours_of(i);
+  return sum;
+}
+
+double RunHistory::device_hours() const {
+  double sum = 0;
+  for (std::size_t i = 0; i < run_.attempts.size(); ++i) {
+    sum += hours_of(i) * run_.attempts[i].devices;
+  }
+  return sum;
+}
+
 std::optional<double> RunHistory::metric(const std::string& name, Pick pick) const {
   for (const Picked& one : picked_) {
     if (one.pick == pick && one.name == name) return one.value;

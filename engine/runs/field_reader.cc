@@ -78,6 +78,10 @@ void FieldReader::read(std::string_view key, std::uint64_t& out) const {
   out = static_cast<std::uint64_t>(*found);
 }
 
+void FieldReader::read(std::string_view key, double& out) const {
+  if (const auto* found = get<double>(key, "a double")) out = *found;
+}
+
 std::span<const std::byte> FieldReader::sixteen_bytes(const Value::Bytes& bytes,
                                                       std::string_view key) const {
   if (bytes.size() != 16) refuse(key, "16 bytes", fmt::format("{} bytes", bytes.size()));

@@ -32,6 +32,7 @@ class FieldReader {
   void read(std::string_view key, std::int64_t& out) const;
   void read(std::string_view key, std::uint32_t& out) const;
   void read(std::string_view key, std::uint64_t& out) const;
+  void read(std::string_view key, double& out) const;
   void read(std::string_view key, Uuid& out) const;
   void read(std::string_view key, std::optional<Uuid>& out) const;  // null is absent, too
   void read(std::string_view key, Digest& out) const;

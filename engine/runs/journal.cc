@@ -104,6 +104,7 @@ class Merger {
   void add(const format::JournalContents& journal) {
     // Every attempt begins in progress. A journal without a single whole record says nothing.
     if (!journal.records.empty()) status_ = RunStatus::in_progress;
+    newest_ = nullptr;
     for (const auto& entry : journal.records) add(entry.record, journal.header.run);
   }
 
@@ -124,15 +125,20 @@ class Merger {
       case format::JournalKind::attempt_opened: {
         Attempt attempt = attempt_from_payload(record.payload);
         const std::uint32_t number = attempt.number;
-        attempts_.emplace(number, std::move(attempt));
+        newest_ = &attempts_.emplace(number, std::move(attempt)).first->second;
         return;
       }
       case format::JournalKind::status:
         status_ = status_from_payload(record.payload);
+        if (newest_ != nullptr) {
+          newest_->last_seen_ns =
+              std::max(newest_->last_seen_ns, time_from_payload(record.payload));
+        }
         return;
       case format::JournalKind::metrics:
       case format::JournalKind::repaired:
       case format::JournalKind::marks:
+      case format::JournalKind::source_diff:
         return;
     }
     // Other kinds are of later versions, and skipped.
@@ -140,6 +146,7 @@ class Merger {
 
   RunJournals& out_;
   std::map<std::uint32_t, Attempt> attempts_;
+  Attempt* newest_ = nullptr;  // of the journal that is being read
   RunStatus status_ = RunStatus::in_progress;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "ckp/error.h"
 #include "runs/field_reader.h"
 
@@ -88,6 +90,7 @@ void read_created(const FieldReader& fields, RunRecord& run) {
   fields.read("parameters", run.parameters);
   fields.read("tags", run.tags);
   fields.read("environment", run.environment);
+  fields.read("data", run.data);
   if (const Value::Map* map = fields.map("directions")) run.directions = directions_from(*map);
   fields.read("best_metric", run.best_metric);
   if (const Value::Map* map = fields.map("parent")) run.parent = parent_from(*map);
@@ -153,6 +156,19 @@ CheckpointRecord checkpoint_from_value(const Value& value) {
   return record;
 }
 
+namespace {
+
+// What there is nothing of has no key.
+void put_map(Value::Map& map, const char* key, const Value::Map& values) {
+  if (!values.empty()) map.emplace(key, values);
+}
+
+void put_time(Value::Map& map, const char* key, std::int64_t time_ns) {
+  if (time_ns != 0) map.emplace(key, time_ns);
+}
+
+}  // namespace
+
 Value run_created_payload(const RunRecord& run) {
   Value::Map map{{"name", run.name},
                  {"experiment", run.experiment},
@@ -163,6 +179,7 @@ Value run_created_payload(const RunRecord& run) {
                  {"best_metric", run.best_metric},
                  {"created_ns", run.created_ns}};
   if (run.parent) map.emplace("parent", to_value(*run.parent));
+  put_map(map, "data", run.data);
   return map;
 }
 
@@ -175,11 +192,22 @@ Value attempt_payload(const Attempt& attempt) {
     map.emplace("continued_from", uuid_bytes(*attempt.continued_from));
     map.emplace("continued_attempt", std::int64_t{attempt.continued_attempt});
     map.emplace("continued_commit", attempt.continued_commit);
+    if (attempt.continued_step >= 0) map.emplace("continued_step", attempt.continued_step);
   }
+  put_map(map, "parameters", attempt.parameters);
+  put_map(map, "environment", attempt.environment);
+  put_map(map, "data", attempt.data);
+  if (attempt.devices != 1) map.emplace("devices", attempt.devices);
+  put_time(map, "last_seen_ns", attempt.last_seen_ns);
+  put_time(map, "previous_seen_ns", attempt.previous_seen_ns);
   return map;
 }
 
-Value status_payload(RunStatus status) { return Value::Map{{"status", to_string(status)}}; }
+Value status_payload(RunStatus status, std::int64_t time_ns) {
+  Value::Map map{{"status", to_string(status)}};
+  put_time(map, "time_ns", time_ns);
+  return map;
+}
 
 RunRecord run_from_created(const Value& payload) {
   RunRecord run;
@@ -195,10 +223,21 @@ Attempt attempt_from_payload(const Value& payload) {
   if (attempt.continued_from) {
     fields.read("continued_attempt", attempt.continued_attempt);
     fields.read("continued_commit", attempt.continued_commit);
+    fields.read("continued_step", attempt.continued_step);
+    if (attempt.continued_step < -1) fields.refuse("continued_step", "0 or more", "less");
   }
   fields.read("started_ns", attempt.started_ns);
   fields.read("pid", attempt.pid);
   fields.read("host", attempt.host);
+  fields.read("parameters", attempt.parameters);
+  fields.read("environment", attempt.environment);
+  fields.read("data", attempt.data);
+  fields.read("devices", attempt.devices);
+  if (!(attempt.devices >= 0 && std::isfinite(attempt.devices))) {
+    fields.refuse("devices", "0 or more", fmt::format("{}", attempt.devices));
+  }
+  fields.read("last_seen_ns", attempt.last_seen_ns);
+  fields.read("previous_seen_ns", attempt.previous_seen_ns);
   return attempt;
 }
 
@@ -206,6 +245,16 @@ RunStatus status_from_payload(const Value& payload) {
   RunStatus status = RunStatus::in_progress;
   read_status(FieldReader(payload, "status record"), status);
   return status;
+}
+
+std::int64_t time_from_payload(const Value& payload) {
+  std::int64_t time_ns = 0;
+  FieldReader(payload, "journal record").read("time_ns", time_ns);
+  return time_ns;
+}
+
+Value::Map source_diff_payload(std::uint32_t attempt, const Value& diff) {
+  return {{"attempt", std::int64_t{attempt}}, {"diff", diff}};
 }
 
 Value repair_payload(const JournalRepair& repair) {

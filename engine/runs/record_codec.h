@@ -22,13 +22,17 @@ CheckpointRecord checkpoint_from_value(const Value& value);
 // Payloads of journal records.
 Value run_created_payload(const RunRecord& run);
 Value attempt_payload(const Attempt& attempt);
-Value status_payload(RunStatus status);
+Value status_payload(RunStatus status, std::int64_t time_ns = 0);
+// `diff`: text or bytes.
+Value::Map source_diff_payload(std::uint32_t attempt, const Value& diff);
 Value repair_payload(const JournalRepair& repair);
 // The inverses; Error(corrupt) for a key of the wrong type or an unknown status. Unknown keys are
 // skipped. A run_created payload knows neither id, directory, status nor attempts.
 RunRecord run_from_created(const Value& payload);
 Attempt attempt_from_payload(const Value& payload);
 RunStatus status_from_payload(const Value& payload);
+// When a metrics or status record was written; 0 for one that does not say.
+std::int64_t time_from_payload(const Value& payload);
 JournalRepair repair_from_payload(const Value& payload);
 
 }  // namespace ckp

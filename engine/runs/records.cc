@@ -48,6 +48,15 @@ bool is_control(std::string_view name, std::size_t at) {
   return byte == 0xc2 && static_cast<unsigned char>(name[at + 1]) < 0xa0;
 }
 
+const Value::Map& latest_in(const RunRecord& run, std::uint32_t attempt,
+                            Value::Map RunRecord::*created, Value::Map Attempt::*recorded) {
+  const Value::Map* latest = &(run.*created);
+  for (const Attempt& one : run.attempts) {
+    if (one.number <= attempt && !(one.*recorded).empty()) latest = &(one.*recorded);
+  }
+  return *latest;
+}
+
 }  // namespace
 
 std::string_view to_string(RunStatus status) {
@@ -62,6 +71,18 @@ std::string_view to_string(RunStatus status) {
       return "interrupted";
   }
   return "unknown";
+}
+
+const Value::Map& RunRecord::parameters_in(std::uint32_t attempt) const {
+  return latest_in(*this, attempt, &RunRecord::parameters, &Attempt::parameters);
+}
+
+const Value::Map& RunRecord::environment_in(std::uint32_t attempt) const {
+  return latest_in(*this, attempt, &RunRecord::environment, &Attempt::environment);
+}
+
+const Value::Map& RunRecord::data_in(std::uint32_t attempt) const {
+  return latest_in(*this, attempt, &RunRecord::data, &Attempt::data);
 }
 
 bool operator==(const CheckpointRecord& a, const CheckpointRecord& b) {

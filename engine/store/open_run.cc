@@ -3,22 +3,30 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "check/stored_bytes.h"
+#include "ckp/environment.h"
 #include "ckp/error.h"
 #include "ckp/query.h"
 #include "ckp/shell_word.h"
 #include "io/host.h"
 #include "runs/record_codec.h"
+#include "store/run_facts.h"
 #include "store/run_impl.h"
 
 namespace ckp {
 namespace {
 
-Attempt new_attempt(StoreCore& core, std::uint32_t number) {
+Attempt new_attempt(StoreCore& core, std::uint32_t number, double devices) {
+  if (!(devices >= 0 && std::isfinite(devices))) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("a run uses 0 or more devices, not {}", devices));
+  }
   Attempt attempt;
   attempt.number = number;
+  attempt.devices = devices;
   attempt.started_ns = core.clock().now_ns();
   attempt.pid = process_id();
   attempt.host = host_name();
@@ -34,11 +42,24 @@ RunRecord new_record(StoreCore& core, const RunOptions& options) {
   record.parameters = options.parameters;
   record.tags = options.tags;
   record.environment = options.environment;
+  record.environment.erase(std::string(git_diff_key));
+  record.data = options.data.to_map();
   record.directions = options.directions;
   record.best_metric = options.best_metric;
   record.parent = options.parent;
   record.created_ns = core.clock().now_ns();
   return record;
+}
+
+// What A1 and A4 write: who begins, from what, and with which source.
+void append_beginning(Run::Impl& run, std::uint64_t commit, const Value::Map& environment) {
+  // The record stands in every journal, so that losing the first one loses no names.
+  run.journal->append(format::JournalKind::run_created, commit, run_created_payload(run.record));
+  run.journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run.attempt));
+  if (const auto diff = environment.find(git_diff_key); diff != environment.end()) {
+    run.journal->append(format::JournalKind::source_diff, commit,
+                        source_diff_payload(run.attempt.number, diff->second));
+  }
 }
 
 void check_options(const RunOptions& options) {
@@ -152,6 +173,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
       run.attempt.continued_from = candidate.id;
       run.attempt.continued_attempt = candidate.attempt;
       run.attempt.continued_commit = candidate.commit;
+      run.attempt.continued_step = candidate.step;
       return;
     } catch (const Error& error) {
       // Only damage and pruning are reasons to step back: what cannot be read right now (a device
@@ -169,7 +191,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
 }
 
 // A2: from here on the run is ours.
-RunDirectory take_over(Run::Impl& run, std::string_view name_or_id) {
+RunDirectory take_over(Run::Impl& run, std::string_view name_or_id, const AttemptOptions& options) {
   StoreCore& core = *run.core;
   core.check_writable();
   StoreLock lock = core.lock();
@@ -179,7 +201,12 @@ RunDirectory take_over(Run::Impl& run, std::string_view name_or_id) {
   if (!record) throw no_such_run(core, name_or_id);
   run.record = std::move(*record);
   if (run_is_held(core.fs(), directory->path, directory->names)) throw_held(run.record);
-  run.attempt = new_attempt(core, newest_attempt(*directory, run.record) + 1);
+  run.attempt = new_attempt(core, newest_attempt(*directory, run.record) + 1, options.devices);
+  run.attempt.parameters = options.parameters;
+  run.attempt.environment = options.environment;
+  run.attempt.environment.erase(std::string(git_diff_key));
+  run.attempt.data = options.data.to_map();
+  run.attempt.previous_seen_ns = last_sign_of_life(core.fs(), *directory);
   run.journal = std::make_unique<JournalWriter>(core.fs(), directory->path, run.record.id,
                                                 run.attempt.number);
   return *directory;
@@ -223,7 +250,7 @@ bool is_listed(StoreCore& core, const StoreLock& lock, const Uuid& run) {
 }
 
 // A4. False when the chosen checkpoint has been pruned since it was chosen.
-bool announce_attempt(Run::Impl& run, bool from_newest) {
+bool announce_attempt(Run::Impl& run, bool from_newest, const Value::Map& environment) {
   StoreCore& core = *run.core;
   StoreLock lock = core.lock();
   if (run.committed && !is_live(core, run.record.directory, run.committed->checkpoint->record)) {
@@ -234,9 +261,7 @@ bool announce_attempt(Run::Impl& run, bool from_newest) {
   run.record.status = RunStatus::in_progress;
   const bool trusted = is_listed(core, lock, run.record.id);
   const std::uint64_t commit = lock.begin(run.record.directory);
-  // The record stands in every journal, so that losing the first one loses no names.
-  run.journal->append(format::JournalKind::run_created, commit, run_created_payload(run.record));
-  run.journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run.attempt));
+  append_beginning(run, commit, environment);
   run.journal->sync();
   core.fs().sync_directory(core.layout().run(run.record.directory));
   run.last_commit = commit;
@@ -266,7 +291,7 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
   check_options(options);
   auto run = std::make_unique<Run::Impl>(core);
   run->record = new_record(*core, options);
-  run->attempt = new_attempt(*core, 1);
+  run->attempt = new_attempt(*core, 1, options.devices);
   run->record.attempts.push_back(run->attempt);
 
   FileSystem& fs = core->fs();
@@ -280,8 +305,7 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
   fs.make_directory(making);
   run->journal = std::make_unique<JournalWriter>(fs, making, run->record.id, 1);
   const std::uint64_t commit = lock.commit_number() + 1;
-  run->journal->append(format::JournalKind::run_created, commit, run_created_payload(run->record));
-  run->journal->append(format::JournalKind::attempt_opened, commit, attempt_payload(run->attempt));
+  append_beginning(*run, commit, options.environment);
   run->journal->sync();
   fs.sync_directory(making);
   lock.begin(all_runs);
@@ -298,14 +322,15 @@ std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const Run
 }
 
 std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::string_view name_or_id,
-                                      const std::optional<Address>& from) {
+                                      const std::optional<Address>& from,
+                                      const AttemptOptions& options) {
   auto run = std::make_unique<Run::Impl>(core);
-  const RunDirectory directory = take_over(*run, name_or_id);  // A2
+  const RunDirectory directory = take_over(*run, name_or_id, options);  // A2
   try {
     do {
       choose_checkpoint(*run, list_run(run->core->fs(), run->core->layout(), directory.name),
-                        from);                 // A3
-    } while (!announce_attempt(*run, !from));  // A4
+                        from);                                      // A3
+    } while (!announce_attempt(*run, !from, options.environment));  // A4
   } catch (...) {
     run->core->fs().remove(run->journal->path());  // no attempt was made
     throw;

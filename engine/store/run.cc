@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "ckp/error.h"
@@ -125,12 +126,14 @@ void Run::Impl::finish(RunStatus status) {
   check_owner();
   wait_for_copier();
   pipeline->drain();
+  const std::int64_t now_ns = core->clock().now_ns();
   {
     const std::lock_guard lock(journal_mutex);
-    append(format::JournalKind::status, status_payload(status));
+    append(format::JournalKind::status, status_payload(status, now_ns));
   }
   sync_journal();
   record.status = status;
+  record.attempts.back().last_seen_ns = std::max(record.attempts.back().last_seen_ns, now_ns);
   StoreLock lock = core->lock();
   const bool trusted = core->is_trusted(lock);
   last_commit = lock.begin(record.directory);

@@ -84,7 +84,8 @@ struct Run::Impl {
 std::unique_ptr<Run::Impl> create_run(std::shared_ptr<StoreCore> core, const RunOptions& options);
 // A2 to A4.
 std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::string_view name_or_id,
-                                      const std::optional<Address>& from);
+                                      const std::optional<Address>& from,
+                                      const AttemptOptions& options);
 
 // Opens a checkpoint and every pack it refers to. Error(not_found) when it is no longer live.
 std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,

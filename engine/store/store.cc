@@ -11,31 +11,24 @@
 #include "ckp/query.h"
 #include "ckp/repair.h"
 #include "ckp/shell_word.h"
-#include "io/durable_file.h"
-#include "io/host.h"
 #include "query/search.h"
 #include "retention/prune.h"
 #include "retention/take_stats.h"
 #include "store/hold.h"
 #include "store/identity.h"
 #include "store/import.h"
+#include "store/make_store.h"
 #include "store/marks.h"
 #include "store/missing_checkpoints.h"
 #include "store/promote.h"
-#include "store/reserve.h"
 #include "store/returned_runs.h"
+#include "store/run_facts.h"
 #include "store/run_impl.h"
 #include "store/run_scan.h"
 #include "store/store_core.h"
 
 namespace ckp {
 namespace {
-
-std::string lost_identity(const StoreLayout& layout) {
-  return fmt::format(
-      "{}: the file STORE is missing, but the rest of a store is there; run: ckptool repair {}",
-      layout.root.string(), shell_word(layout.root.string()));
-}
 
 format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
   if (!fs.status(layout.identity())) {
@@ -64,45 +57,13 @@ void check_own_identity(FileSystem& fs, const StoreLayout& layout, const Uuid& c
                   foreign_identity(layout, claimed, *rightful), shell_word(layout.root.string())));
 }
 
-// Leftovers of an interrupted init are taken over, anything else is somebody's.
-void check_empty(FileSystem& fs, const StoreLayout& layout) {
-  if (fs.status(layout.runs()) && !list_run_directories(fs, layout).empty()) {
-    if (!fs.status(layout.identity())) {
-      throw Error(ErrorCode::invalid_argument, lost_identity(layout));
-    }
-    throw Error(ErrorCode::already_exists,  // somebody was faster
-                fmt::format("{}: there is a store already", layout.root.string()));
-  }
-  for (const std::string& name : fs.list(layout.root)) {
-    if (name == "runs" || name == "lock" || name == "reserve" || name.starts_with("STORE") ||
-        name.starts_with(".STORE.")) {
-      continue;
-    }
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("{}: the directory has other things in it ({}); choose an empty or new "
-                            "one for a store",
-                            layout.root.string(), name));
-  }
-}
-
-void write_store(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
-  fs.make_directory(layout.runs());
-  fs.open(layout.lock(), OpenMode::create)->close();
-  make_reserve(fs, layout);
-  format::StoreIdentity identity;
-  identity.uuid = random_uuid();
-  identity.created_ns = clock.now_ns();
-  fs.sync_directory(layout.root);  // N2
-  // N3: STORE comes last and atomically: a directory with it is a store.
-  write_durably(fs, layout.identity(), false,
-                [&](FileAppender& file) { file.append(format::encode_store_identity(identity)); });
-}
-
 }  // namespace
 
 struct Store::Impl {
   std::shared_ptr<StoreCore> core;
 
+  // Of one that no process has ended: who holds it, and since when nobody does.
+  void tell_whether_alive(RunRecord& record) const;
   std::vector<RunRecord> runs() const;
   RunRecord run(std::string_view name_or_id) const;
   std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
@@ -128,7 +89,7 @@ Store Store::create(const std::filesystem::path& path, const StoreOptions& optio
                 fmt::format("{}: there is a store already", path.string()));
   }
   fs.make_directory(path);
-  check_empty(fs, layout);
+  check_place(fs, layout);
   // Before STORE, which makes it a store that others may save into.
   const auto parent = std::filesystem::absolute(path).lexically_normal().parent_path();
   fs.sync_directory(path.filename().empty() ? parent.parent_path() : parent);
@@ -164,13 +125,14 @@ Run Store::create_run(const RunOptions& options) {
   return Run(ckp::create_run(impl_->core, options));
 }
 
-Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>& from) {
+Run Store::resume_run(std::string_view name_or_id, const std::optional<Address>& from,
+                      const AttemptOptions& options) {
   std::optional<Address> start = from;
   if (from && from->kind == Address::Kind::alias) {
     start->kind = Address::Kind::id;
     start->text = resolve_alias(*impl_->core, from->text).hex();
   }
-  return Run(ckp::resume_run(impl_->core, name_or_id, start));
+  return Run(ckp::resume_run(impl_->core, name_or_id, start, options));
 }
 
 std::string Store::free_run_name(std::string_view name) const {
@@ -186,6 +148,16 @@ std::string Store::free_run_name(std::string_view name) const {
   return candidate;
 }
 
+void Store::Impl::tell_whether_alive(RunRecord& record) const {
+  const RunDirectory directory = list_run(core->fs(), core->layout(), record.directory);
+  const bool alive = run_is_held(core->fs(), directory.path, directory.names);
+  if (!alive) record.status = RunStatus::interrupted;
+  if (record.attempts.empty()) return;
+  std::int64_t& seen_ns = record.attempts.back().last_seen_ns;
+  seen_ns =
+      std::max(seen_ns, alive ? core->clock().now_ns() : last_sign_of_life(core->fs(), directory));
+}
+
 std::vector<RunRecord> Store::Impl::runs() const {
   std::vector<RunRecord> all;
   FileSystem& fs = core->fs();
@@ -199,9 +171,7 @@ std::vector<RunRecord> Store::Impl::runs() const {
     }
   }
   for (RunRecord& record : all) {
-    if (record.status != RunStatus::in_progress) continue;
-    const RunDirectory directory = list_run(fs, core->layout(), record.directory);
-    if (!run_is_held(fs, directory.path, directory.names)) record.status = RunStatus::interrupted;
+    if (record.status == RunStatus::in_progress) tell_whether_alive(record);
   }
   std::stable_sort(all.begin(), all.end(), [](const RunRecord& a, const RunRecord& b) {
     return a.created_ns < b.created_ns;
@@ -288,6 +258,21 @@ std::vector<CheckpointRecord> Store::checkpoints(const Uuid& run) const {
     if (record.id == run) return impl_->checkpoints(record);
   }
   throw no_such_run(*impl_->core, run.hex());
+}
+
+MetricFollower Store::follow(const RunRecord& run) const {
+  return {impl_->core->file_system(), impl_->core->layout().run(run.directory)};
+}
+
+std::vector<MetricPoint> Store::metrics(const RunRecord& run, Superseded superseded) const {
+  std::vector<MetricPoint> points = follow(run).read();
+  if (superseded == Superseded::included) return points;
+  return current_points(run, impl_->checkpoints(run), std::move(points));
+}
+
+std::optional<std::string> Store::source_diff(const RunRecord& run, std::uint32_t attempt) const {
+  FileSystem& fs = impl_->core->fs();
+  return read_source_diff(fs, list_run(fs, impl_->core->layout(), run.directory), attempt);
 }
 
 std::vector<FoundRun> Store::find_runs(const Search& search) const {

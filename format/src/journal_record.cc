@@ -173,27 +173,34 @@ std::vector<std::byte> encode_journal_record(const JournalRecord& record, const 
 }
 
 JournalContents decode_journal(std::span<const std::byte> file) {
+  const JournalHeader header = decode_journal_header(file);
+  return decode_journal_part(header, file.subspan(JournalHeader::size), JournalHeader::size);
+}
+
+JournalContents decode_journal_part(const JournalHeader& header, std::span<const std::byte> part,
+                                    std::uint64_t offset) {
   JournalContents contents;
-  contents.header = decode_journal_header(file);
-  std::size_t offset = JournalHeader::size;
+  contents.header = header;
+  std::size_t at = 0;
   bool in_gap = false;
-  while (offset < file.size()) {
-    Found found = read_record(file.subspan(offset), contents.header, offset);
+  while (at < part.size()) {
+    Found found = read_record(part.subspan(at), header, offset + at);
     if (found.reason.empty()) {
-      contents.records.push_back({.offset = offset, .record = std::move(found.record)});
-      offset += found.size;
+      contents.records.push_back({.offset = offset + at, .record = std::move(found.record)});
+      at += found.size;
       in_gap = false;
       continue;
     }
     // Searching goes on right behind the bad magic, not behind the length it claims: what follows
     // a torn record was appended where the tear left off.
-    const std::size_t next = next_magic(file, offset + 1);
+    const std::size_t next = next_magic(part, at + 1);
     if (!in_gap) {
-      contents.gaps.push_back({.offset = offset, .end = next, .reason = std::move(found.reason)});
+      contents.gaps.push_back(
+          {.offset = offset + at, .end = offset + next, .reason = std::move(found.reason)});
     }
-    contents.gaps.back().end = next;
+    contents.gaps.back().end = offset + next;
     in_gap = true;
-    offset = next;
+    at = next;
   }
   return contents;
 }

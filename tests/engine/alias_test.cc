@@ -4,19 +4,15 @@
 #include "ckp/repair.h"
 #include "store_fixture.h"
 #include "support/hooked_file_system.h"
+#include "support/set_clock.h"
 
 namespace ckp {
 namespace {
 
 using test::expect_error;
 using test::HookedFileSystem;
+using test::SetClock;
 using test::StoreTest;
-
-class SetClock : public Clock {
- public:
-  std::int64_t now_ns() override { return now; }
-  std::int64_t now = 0;
-};
 
 class AliasTest : public StoreTest {
  protected:

@@ -12,6 +12,7 @@
 #include "store_fixture.h"
 #include "support/figure.h"
 #include "support/forwarding_file_system.h"
+#include "support/variable.h"
 
 namespace ckp {
 namespace {
@@ -19,31 +20,9 @@ namespace {
 using test::expect_error;
 using test::SmallState;
 using test::StoreTest;
+using test::Variable;
 
 namespace stdfs = std::filesystem;
-
-// A variable of the environment, as long as this lives.
-class Variable {
- public:
-  Variable(const char* name, const std::optional<stdfs::path>& value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    set(value ? std::optional(value->string()) : std::nullopt);
-  }
-  ~Variable() { set(old_); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  void set(const std::optional<std::string>& value) const {
-    if (value) {
-      ::setenv(name_, value->c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  const char* name_;
-  std::optional<std::string> old_;
-};
 
 // Some directories are of another kind.
 class PlacedFileSystem final : public test::ForwardingFileSystem {

@@ -52,6 +52,7 @@ RunRecord full_run() {
           .parameters = {{"lr", 0.01}, {"layers", Value::List{1, 2}}},
           .tags = {{"team", "ranking"}},
           .environment = {{"host", "h"}},
+          .data = {{"version", "2026-08"}},
           .directions = {{"val/loss", Better::lower}, {"val/auc", Better::higher}},
           .best_metric = "val/auc",
           .parent =
@@ -60,7 +61,18 @@ RunRecord full_run() {
           .created_ns = 1234,
           .status = RunStatus::failed,
           .attempts = {{.number = 1, .continued_from = {}, .started_ns = 5, .pid = 10, .host = "a"},
-                       {.number = 2, .continued_from = id(9), .host = "b"}}};
+                       {.number = 2,
+                        .continued_from = id(9),
+                        .host = "b",
+                        .continued_attempt = 1,
+                        .continued_commit = 7,
+                        .continued_step = 0,
+                        .parameters = {{"lr", 0.02}},
+                        .environment = {{"host", "b"}},
+                        .data = {{"version", "2026-09"}},
+                        .devices = 0.5,
+                        .last_seen_ns = 9,
+                        .previous_seen_ns = 8}}};
 }
 
 TEST(RecordCodec, FactsLeaveOutWhatThePackTells) {
@@ -130,6 +142,8 @@ TEST(RecordCodec, JournalPayloads) {
   for (const RunStatus status :
        {RunStatus::in_progress, RunStatus::completed, RunStatus::failed, RunStatus::interrupted}) {
     EXPECT_EQ(status_from_payload(status_payload(status)), status);
+    EXPECT_EQ(time_from_payload(status_payload(status)), 0);
+    EXPECT_EQ(time_from_payload(status_payload(status, 77)), 77);
   }
 }
 
@@ -185,6 +199,27 @@ TEST(RecordCodec, ValuesOutOfRangeAreDamage) {
                [&] { (void)run_from_value(run); });
   expect_error(ErrorCode::corrupt, "run record: expected a map, found text",
                [] { (void)run_from_value("x"); });
+}
+
+// What an attempt has not said takes no byte: an earlier version has written the same.
+TEST(RecordCodec, AnAttemptWithoutFactsHasTheirKeysNot) {
+  const Value payload = attempt_payload(Attempt{});
+  EXPECT_EQ(payload.as_map().size(), 4u);
+  EXPECT_EQ(run_created_payload(RunRecord{}).as_map().size(), 8u);
+  EXPECT_EQ(status_payload(RunStatus::failed).as_map().size(), 1u);
+}
+
+TEST(RecordCodec, FactsOfAttemptsThatMakeNoSenseAreDamage) {
+  const auto refused = [](const char* key, Value value, std::string_view why) {
+    Value payload = attempt_payload(full_run().attempts.back());
+    payload[key] = std::move(value);
+    expect_error(ErrorCode::corrupt, why, [&] { (void)attempt_from_payload(payload); });
+  };
+  refused("devices", -1.0, "field \"devices\": expected 0 or more, found -1");
+  refused("devices", std::numeric_limits<double>::quiet_NaN(), "found nan");
+  refused("devices", "two", "expected a double, found text");
+  refused("environment", 7, "expected a map, found an integer");
+  refused("continued_step", -2, "field \"continued_step\"");
 }
 
 // Facts about a checkpoint that is not named say nothing.

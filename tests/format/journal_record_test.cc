@@ -321,5 +321,27 @@ TEST(JournalRecord, RandomDamageNeverYieldsAWrongRecord) {
   }
 }
 
+// Whoever reads the end of a journal, or goes on where it stopped.
+TEST(JournalPart, HoldsTheRecordsThatBeginInIt) {
+  const Journal journal = sample_journal(5);
+  for (std::size_t begin = JournalHeader::size; begin <= journal.file.size(); ++begin) {
+    const auto part = std::span(journal.file).subspan(begin);
+    const JournalContents contents = decode_journal_part(journal_header(), part, begin);
+    std::vector<std::size_t> earlier;
+    for (std::size_t i = 0; i + 1 < journal.offsets.size(); ++i) {
+      if (journal.offsets[i] < begin) earlier.push_back(i);
+    }
+    expect_records(contents, journal, earlier);
+    const bool inside = std::ranges::find(journal.offsets, begin) == journal.offsets.end();
+    ASSERT_EQ(contents.gaps.size(), inside ? 1u : 0u) << begin;
+    if (inside) {
+      EXPECT_EQ(contents.gaps[0].offset, begin);
+    }
+  }
+  const auto elsewhere = decode_journal_part(
+      journal_header(), std::span(journal.file).subspan(JournalHeader::size), 1000);
+  EXPECT_TRUE(elsewhere.records.empty()) << "a record is valid in its own place only";
+}
+
 }  // namespace
 }  // namespace ckp::format

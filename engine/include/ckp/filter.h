@@ -12,10 +12,11 @@
 //                                 `ilike` does not tell a from A (ASCII letters)
 //   KEY is [not] null             whether the record has it
 //
-// A KEY is `params.NAME`, `tags.NAME`, `metrics.NAME` or `attributes.NAME` (or NAME alone); the
-// spellings `parameters`, `metric`, `attr`, `run` and so on are taken, too. A NAME of letters,
-// digits and _ - . / @ stands as it is, any other between backticks or double quotes:
-// metrics."val loss".min. Maps among the parameters and tags are entered with `.` or `/`.
+// A KEY is `params.NAME`, `tags.NAME`, `metrics.NAME`, `data.NAME`, `env.NAME` or
+// `attributes.NAME` (or NAME alone); the spellings `parameters`, `metric`, `environment`, `attr`,
+// `run` and so on are taken, too. A NAME of letters, digits and _ - . / @ stands as it is, any
+// other between backticks or double quotes: metrics."val loss".min. Maps among the parameters,
+// tags, data and environment are entered with `.` or `/`.
 //
 // A question about runs takes the newest checkpoint of the current line where one about checkpoints
 // takes the checkpoint itself:
@@ -23,6 +24,12 @@
 //   metrics.NAME.last  that of the run's newest checkpoint that has it
 //   metrics.NAME.min   what RUN@best:NAME:min has; .max likewise
 //   tags.NAME          of a checkpoint its own, else its run's; of a run the run's
+//   params.NAME        of the newest attempt of a run; of a checkpoint those of the attempt that
+//                      saved it; likewise
+//   data.NAME          what it trains on: name, version, digest, splits.NAME, classes.NAME,
+//                      normalization.NAME (ckp/data_set.h), and the trainer's own
+//   env.NAME           where it runs: git_commit, cpu, kernel, slurm_job (ckp/environment.h), and
+//                      the trainer's own
 //   attributes.NAME    see attribute_names()
 //
 // VALUES are numbers (also nan, inf, -inf), 'text' or "text" (a quote in it is doubled), true,
@@ -71,6 +78,11 @@ class RunHistory {
   // The best by the declared metric, or null.
   const CheckpointRecord* best() const;
 
+  // From each attempt's start to its last sign of life (its end, its last checkpoint, or what its
+  // journal tells), added up; and each times the devices that it used.
+  double hours() const;
+  double device_hours() const;
+
   // What metrics.NAME.min, .max and .last are.
   enum class Pick { min, max, last };
   std::optional<double> metric(const std::string& name, Pick pick) const;
@@ -81,6 +93,8 @@ class RunHistory {
     Pick pick;
     std::optional<double> value;
   };
+
+  double hours_of(std::size_t attempt) const;
 
   RunRecord run_;
   std::vector<CheckpointRecord> checkpoints_;
@@ -96,7 +110,7 @@ struct Attribute;
 
 // Something that can be compared, ordered by and shown in a column.
 struct Key {
-  enum class Kind { parameter, tag, metric, attribute };
+  enum class Kind { parameter, tag, metric, data, environment, attribute };
   std::string text;  // as it was written
   Kind kind = Kind::attribute;
   std::string name;

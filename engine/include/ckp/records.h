@@ -36,8 +36,23 @@ struct Attempt {
   // pruned.
   std::uint32_t continued_attempt = 0;
   std::uint64_t continued_commit = 0;
+  std::int64_t continued_step = -1;  // -1: not recorded
+  // What this attempt recorded of itself; empty: nothing. RunRecord::parameters_in and its siblings
+  // say what holds in an attempt.
+  Value::Map parameters = {};
+  Value::Map environment = {};  // see ckp/environment.h
+  Value::Map data = {};         // see ckp/data_set.h
+  double devices = 1;           // that it uses at a time, for device hours
+  // When it was last known to be alive: its end, or, as far as its journal tells, a sign of life;
+  // now for one that lives. 0: not known. Its checkpoints are signs of life, too: see
+  // RunHistory::hours.
+  std::int64_t last_seen_ns = 0;
+  // The same of the attempt before, as this one found it.
+  std::int64_t previous_seen_ns = 0;
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
+
+inline constexpr std::uint32_t newest_attempt_number = UINT32_MAX;
 
 // The checkpoint whose weights a run began with (fine-tuning). It may have been pruned since.
 struct ParentCheckpoint {
@@ -54,9 +69,11 @@ struct RunRecord {
   std::string name;        // unique in the store
   std::string directory;   // below runs/
   std::string experiment;  // group; empty for none
+  // As the run was created.
   Value::Map parameters;
   Value::Map tags;
   Value::Map environment;
+  Value::Map data = {};
   std::map<std::string, Better> directions;  // of the metrics that have one
   std::string best_metric;                 // what `@best` means without a name; empty: not declared
   std::optional<ParentCheckpoint> parent;  // nothing: a training from the beginning
@@ -65,6 +82,10 @@ struct RunRecord {
   // holding the run: Store::runs() has done that.
   RunStatus status = RunStatus::in_progress;
   std::vector<Attempt> attempts;  // by number
+  // What holds in an attempt: the last that was recorded up to it, by it or with the run.
+  const Value::Map& parameters_in(std::uint32_t attempt = newest_attempt_number) const;
+  const Value::Map& environment_in(std::uint32_t attempt = newest_attempt_number) const;
+  const Value::Map& data_in(std::uint32_t attempt = newest_attempt_number) const;
   friend bool operator==(const RunRecord&, const RunRecord&) = default;
 };
 

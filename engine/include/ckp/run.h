@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ckp/data_set.h"
 #include "ckp/load.h"
 #include "ckp/records.h"
 #include "ckp/save.h"
@@ -19,10 +20,21 @@ struct RunOptions {
   std::string experiment = {};
   Value::Map parameters = {};
   Value::Map tags = {};
+  // Where the run is made: capture_environment() of ckp/environment.h, and keys of your own.
   Value::Map environment = {};
+  DataSet data = {};                              // what it trains on
   std::map<std::string, Better> directions = {};  // {"val/loss", Better::lower}
   std::string best_metric = {};                   // what `@best` means; must be in `directions`
   std::optional<ParentCheckpoint> parent = {};    // whose weights the training begins with
+  double devices = 1;  // that it uses at a time, for device hours; 0 or more
+};
+
+// What holds from a resume on. What is left empty stays as it was recorded before.
+struct AttemptOptions {
+  Value::Map parameters = {};
+  Value::Map environment = {};
+  DataSet data = {};
+  double devices = 1;
 };
 
 // Made by Store::create_run and Store::resume_run. Holds the run: as long as this object lives (and

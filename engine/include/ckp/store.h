@@ -16,6 +16,7 @@
 #include "ckp/file_system.h"
 #include "ckp/hold.h"
 #include "ckp/load.h"
+#include "ckp/metrics.h"
 #include "ckp/records.h"
 #include "ckp/retention.h"
 #include "ckp/run.h"
@@ -121,9 +122,11 @@ class Store {
   // taken, naming three ways on; nothing is written then.
   Run create_run(const RunOptions& options);
   // Opens a new attempt on an existing run, by name or id prefix, that continues from the newest
-  // undamaged finite checkpoint of the current line (or from `from`). Error(not_found),
-  // Error(locked) when a living process holds the run.
-  Run resume_run(std::string_view name_or_id, const std::optional<Address>& from = std::nullopt);
+  // undamaged finite checkpoint of the current line (or from `from`). `options` is recorded with
+  // the attempt, durable on return. Error(not_found), Error(locked) when a living process holds the
+  // run.
+  Run resume_run(std::string_view name_or_id, const std::optional<Address>& from = std::nullopt,
+                 const AttemptOptions& options = {});
   // NAME when it is free, else NAME-2, NAME-3, ...
   std::string free_run_name(std::string_view name) const;
 
@@ -133,6 +136,14 @@ class Store {
   RunRecord run(std::string_view name_or_id) const;
   // All live checkpoints of a run in commit order, superseded ones included.
   std::vector<CheckpointRecord> checkpoints(const Uuid& run) const;
+  // What has been logged of a run (Run::log), in the order in which it was; see ckp/metrics.h. All
+  // of it, or what led to the run's current line.
+  std::vector<MetricPoint> metrics(const RunRecord& run, Superseded superseded) const;
+  // The same as it comes: what is there at first, then what is new at each call.
+  MetricFollower follow(const RunRecord& run) const;
+  // What the source of an attempt's program differed by from its commit, as capture_environment
+  // found it. Nothing when that was not recorded.
+  std::optional<std::string> source_diff(const RunRecord& run, std::uint32_t attempt) const;
   // The runs, or the checkpoints of these runs, that a search wants. Error(not_found) for a name in
   // Search::runs that there is not.
   std::vector<FoundRun> find_runs(const Search& search) const;

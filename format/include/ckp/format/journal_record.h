@@ -29,11 +29,12 @@ JournalHeader decode_journal_header(std::span<const std::byte> bytes);
 // and must be skipped by whoever reads the records.
 enum class JournalKind : std::uint16_t {
   run_created = 1,     // name, experiment, parameters, tags, environment, metric directions
-  attempt_opened = 2,  // number, the checkpoint it continued from, pid, host
+  attempt_opened = 2,  // number, the checkpoint it continued from, pid, host, its circumstances
   metrics = 3,         // points of metric series
   status = 4,          // in_progress, completed, failed, interrupted
   repaired = 5,        // what is missing above here is known to be lost
   marks = 6,           // only in a store's file `marks`: what people said about its checkpoints
+  source_diff = 7,     // what the program's source differed by from its commit
 };
 
 // One record. Its checksums cover header and payload, the uuids of run and journal, and the file
@@ -69,5 +70,9 @@ struct JournalContents {
 // Reads every valid record; a bad one is skipped to the next magic. Throws only when the header
 // is unreadable (corrupt) or newer (newer_format).
 JournalContents decode_journal(std::span<const std::byte> file);
+// The same for some bytes of a journal, which begin at `offset` of the file: what stands before the
+// first record that begins in them is a gap. Throws nothing.
+JournalContents decode_journal_part(const JournalHeader& header, std::span<const std::byte> part,
+                                    std::uint64_t offset);
 
 }  // namespace ckp::format
