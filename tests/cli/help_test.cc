@@ -5,9 +5,9 @@ namespace ckp::test {
 namespace {
 
 const std::vector<std::string> commands{
-    "init",  "runs",    "ls",      "show",    "best",   "params", "diff",
-    "drift", "bisect",  "stats",   "hold",    "verify", "repair", "prune",
-    "rm",    "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
+    "init",  "runs",   "ls",      "show",    "best",    "params", "diff",   "metrics",
+    "tail",  "export", "drift",   "bisect",  "stats",   "hold",   "verify", "repair",
+    "prune", "rm",     "promote", "aliases", "convert", "import", "digest", "rebuild-index"};
 
 using HelpTest = CliTest;
 

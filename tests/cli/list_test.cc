@@ -182,7 +182,7 @@ TEST_F(ListTest, ShowOfARunAddsItsRecord) {
   const nlohmann::json json = ckptool({"show", "store", "cnn", "--json"}).json();
   EXPECT_EQ(json["run"]["parameters"]["lr"], 0.001);
   EXPECT_EQ(json["checkpoint"]["epoch"], 5);
-  EXPECT_TRUE(contains(ckptool({"show", "store", "cnn"}).out, "parameter lr"));
+  EXPECT_TRUE(contains(ckptool({"show", "store", "cnn"}).out, "\nparameters\n  lr  0.001\n"));
 }
 
 TEST_F(ListTest, ShowSaysWhatARunStartedFrom) {

@@ -11,15 +11,6 @@ void add_values(Facts& facts, const std::string& title, const Value::Map& values
   for (auto& [name, value] : flatten(values)) facts.emplace_back(title + " " + name, value);
 }
 
-std::string attempt_text(const Attempt& attempt) {
-  std::string text = fmt::format("{} on {}, pid {}", local_time(attempt.started_ns),
-                                 printable(attempt.host), attempt.pid);
-  if (attempt.continued_from.has_value()) {
-    text += fmt::format(", continued from {}", attempt.continued_from->short_hex());
-  }
-  return text;
-}
-
 }  // namespace
 
 Facts checkpoint_facts(const CheckpointRecord& checkpoint) {
@@ -54,33 +45,6 @@ Facts metric_facts(const CheckpointRecord& checkpoint) {
   for (const auto& [name, value] : checkpoint.metrics) {
     facts.emplace_back(printable(name), number_text(value));
   }
-  return facts;
-}
-
-Facts run_facts(const RunRecord& run) {
-  Facts facts{{"run", run.name},
-              {"id", run.id.hex()},
-              {"status", std::string(to_string(run.status))},
-              {"created", local_time(run.created_ns)},
-              {"directory", "runs/" + printable(run.directory)}};
-  if (!run.experiment.empty()) facts.emplace_back("experiment", printable(run.experiment));
-  if (!run.best_metric.empty()) facts.emplace_back("best metric", printable(run.best_metric));
-  if (run.parent) {
-    facts.emplace_back(
-        "started from",
-        fmt::format("{}@{}, epoch {}, step {}", printable(run.parent->run_name),
-                    run.parent->checkpoint.short_hex(), run.parent->epoch, run.parent->step));
-  }
-  for (const auto& [metric, better] : run.directions) {
-    facts.emplace_back("metric " + printable(metric),
-                       better == Better::lower ? "lower is better" : "higher is better");
-  }
-  for (const Attempt& attempt : run.attempts) {
-    facts.emplace_back(fmt::format("attempt {}", attempt.number), attempt_text(attempt));
-  }
-  add_values(facts, "parameter", run.parameters);
-  add_values(facts, "tag", run.tags);
-  add_values(facts, "environment", run.environment);
   return facts;
 }
 

@@ -1,4 +1,4 @@
-// The facts about one run or checkpoint as rows for people.
+// The facts about one checkpoint as rows for people.
 #pragma once
 
 #include <string>
@@ -14,6 +14,5 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // Address, counters, size, time, marks.
 Facts checkpoint_facts(const CheckpointRecord& checkpoint);
 Facts metric_facts(const CheckpointRecord& checkpoint);
-Facts run_facts(const RunRecord& run);
 
 }  // namespace ckp::tool

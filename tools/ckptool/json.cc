@@ -16,7 +16,13 @@ Json attempt_json(const Attempt& attempt) {
           {"continued_from", optional_id(attempt.continued_from)},
           {"started", iso_time(attempt.started_ns)},
           {"pid", attempt.pid},
-          {"host", attempt.host}};
+          {"host", attempt.host},
+          {"last_seen",
+           attempt.last_seen_ns == 0 ? Json(nullptr) : Json(iso_time(attempt.last_seen_ns))},
+          {"devices", to_json(attempt.devices)},
+          {"parameters", to_json(attempt.parameters)},
+          {"environment", to_json(attempt.environment)},
+          {"data", to_json(attempt.data)}};
 }
 
 Json parent_json(const std::optional<ParentCheckpoint>& parent) {
@@ -81,6 +87,7 @@ Json to_json(const RunRecord& run) {
           {"parameters", to_json(run.parameters)},
           {"tags", to_json(run.tags)},
           {"environment", to_json(run.environment)},
+          {"data", to_json(run.data)},
           {"directions", directions},
           {"best_metric", run.best_metric},
           {"parent", parent_json(run.parent)},
@@ -109,6 +116,14 @@ Json to_json(const CheckpointRecord& checkpoint) {
       {"tensor_bytes", checkpoint.tensor_bytes},
       {"tensor_count", checkpoint.tensor_count},
       {"writer", checkpoint.writer}};
+}
+
+Json point_json(const MetricPoint& point) {
+  return {{"attempt", point.attempt},
+          {"epoch", point.epoch},
+          {"step", point.step},
+          {"time", iso_time(point.time_ns)},
+          {"values", metrics_json(point.values)}};
 }
 
 Json to_json(const format::TensorEntry& tensor) {

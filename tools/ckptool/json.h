@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ckp/format/manifest.h"
+#include "ckp/metrics.h"
 #include "ckp/records.h"
 #include "ckp/value.h"
 
@@ -20,6 +21,7 @@ Json to_json(const Value& value);
 Json to_json(const Value::Map& values);
 Json to_json(const RunRecord& run);
 Json to_json(const CheckpointRecord& checkpoint);
+Json point_json(const MetricPoint& point);
 Json to_json(const format::TensorEntry& tensor);
 
 // One document with a line break at its end. Bytes that are no UTF-8 (in paths) are replaced.

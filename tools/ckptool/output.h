@@ -14,6 +14,8 @@ class Output {
   // Writes what was collected. False when it could not be written, for another reason than a
   // reader that closed its end; `errno` says which.
   bool flush();
+  // The reader has gone away, as far as flush() has noticed.
+  bool closed() const { return closed_; }
 
  private:
   int descriptor_;

@@ -45,7 +45,7 @@ struct RunResult {
 };
 
 void add_run(Summaries& all, const RunRecord& run, const std::optional<RunResult>& result) {
-  for (const auto& [name, text] : flatten(run.parameters)) {
+  for (const auto& [name, text] : flatten(run.parameters_in())) {
     ValueSummary& summary = all[name][order_of(text)];
     summary.text = text;
     ++summary.runs;

@@ -26,7 +26,9 @@ void add_names(const Value::Map& values, std::set<std::string>& names) {
 std::set<std::string> names_of(Key::Kind kind, const std::vector<FoundRun>& runs) {
   std::set<std::string> names;
   for (const FoundRun& one : runs) {
-    if (kind == Key::Kind::parameter) add_names(one.run.parameters, names);
+    if (kind == Key::Kind::parameter) add_names(one.run.parameters_in(), names);
+    if (kind == Key::Kind::data) add_names(one.run.data_in(), names);
+    if (kind == Key::Kind::environment) add_names(one.run.environment_in(), names);
     if (kind == Key::Kind::tag) add_names(one.run.tags, names);
     if (kind != Key::Kind::metric || !one.latest) continue;
     for (const auto& metric : one.latest->metrics) names.insert(metric.first);
@@ -47,8 +49,8 @@ void SearchOptions::declare_where(CLI::App& app) {
       app.add_option(
              "--where", where_,
              "Only those for which this is true: comparisons (= != < <= > >= in, like, ilike, "
-             "is null) of params.NAME, tags.NAME, metrics.NAME[.min|.max|.last] and "
-             "attributes, joined by and, or, not. Attributes: " +
+             "is null) of params.NAME, tags.NAME, metrics.NAME[.min|.max|.last], data.NAME, "
+             "env.NAME and attributes, joined by and, or, not. Attributes: " +
                  all_attributes_text())
           ->type_name("EXPR");
 }

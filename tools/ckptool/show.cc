@@ -8,6 +8,7 @@
 #include "command.h"
 #include "facts.h"
 #include "render.h"
+#include "run_text.h"
 #include "source.h"
 #include "time_argument.h"
 
@@ -87,10 +88,12 @@ class Show : public Command {
   Show()
       : Command(
             "show",
-            "Show a checkpoint: counters, metrics, tensors, values, its resume certificate; for a "
-            "run without @ also the run's record",
+            "Show a checkpoint: counters, metrics, what it was made by (run, commit, data, "
+            "parameters), tensors, values, its resume certificate; for a run without @ also the "
+            "run's record with its attempts",
             "ckptool show ./store cnn-lr3@best\n"
             "ckptool show ./store cnn-lr3\n"
+            "ckptool show ./store @production --at 2026-10-03T14:00\n"
             "ckptool show model.ckp") {}
 
  private:
@@ -101,29 +104,38 @@ class Show : public Command {
                "a .ckp file");
     option("--at", "TIME", at_,
            "What @ALIAS pointed at then: 2026-10-03T14:00, by the local clock");
+    flag("--source-diff", source_diff_,
+         "Print only what the source of the program differed by from its commit");
   }
 
   ExitCode run(Context& context) override {
     const std::vector<std::string> given = arguments();
     if (!at_.empty()) return show_past(context);
     if (given.size() == 1 && store_option().empty() && means_file(given[0], *context.file_system)) {
-      show(context, open_checkpoint_file(given[0], context), std::nullopt);
+      show(context, open_checkpoint_file(given[0], context), {});
       return ExitCode::ok;
     }
     const StoreArgument found = store_and_rest(context, 1, 1, "ADDRESS");
     const OpenedStore store(context, found.path);
     const std::string& address = found.rest[0];
     if (address.find('@') != std::string::npos) {
-      show(context, open_address(store, address, Read::description), std::nullopt);
+      show_checkpoint(context, store, open_address(store, address, Read::description));
       return ExitCode::ok;
     }
     const RunRecord record = store.run(address);
-    if (store.checkpoints(record.id).empty()) {
-      print(context, {{"run", to_json(record)}, {"checkpoint", nullptr}},
-            facts_text(run_facts(record)) + "\nno checkpoints yet\n");
+    if (source_diff_) {
+      const std::uint32_t newest = record.attempts.empty() ? 0 : record.attempts.back().number;
+      print_source_diff(context, store, record, newest);
       return ExitCode::ok;
     }
-    show(context, open_address(store, address, Read::description), record);
+    const RunHistory history(record, store.checkpoints(record.id));
+    if (history.checkpoints().empty()) {
+      print(context, {{"run", history_json(history)}, {"checkpoint", nullptr}},
+            run_text(history) + "\nno checkpoints yet\n");
+      return ExitCode::ok;
+    }
+    show(context, open_address(store, address, Read::description),
+         {{{"run", history_json(history)}}, run_text(history) + "\n", ""});
     return ExitCode::ok;
   }
 
@@ -136,27 +148,59 @@ class Show : public Command {
           fmt::format("--at goes with an @ALIAS, which {} is not", printable(found.rest[0])));
     }
     const OpenedStore store(context, found.path);
-    show(context, store.open_checkpoint(store.find_alias_at(address.text, time_ns)), std::nullopt);
+    show_checkpoint(context, store,
+                    store.open_checkpoint(store.find_alias_at(address.text, time_ns)));
     return ExitCode::ok;
   }
 
-  void show(Context& context, const Checkpoint& checkpoint, const std::optional<RunRecord>& run) {
+  // One that was asked for itself: with what it was made by.
+  void show_checkpoint(Context& context, const Store& store, const Checkpoint& checkpoint) {
+    const RunRecord run = store.run(checkpoint.record().run.hex());
+    const std::uint32_t attempt = checkpoint.record().attempt;
+    if (source_diff_) return print_source_diff(context, store, run, attempt);
+    show(context, checkpoint,
+         {{{"made_by", maker_json(run, attempt)}}, "", maker_text(run, attempt)});
+  }
+
+  void print_source_diff(Context& context, const Store& store, const RunRecord& run,
+                         std::uint32_t attempt) {
+    const auto diff = store.source_diff(run, attempt);
+    if (!diff && !json()) {
+      throw Error(ErrorCode::not_found,
+                  fmt::format("run {}: attempt {} has recorded no source diff: its work tree was "
+                              "as committed, or there was none",
+                              printable(run.name), attempt));
+    }
+    print(context,
+          {{"run", run.name},
+           {"attempt", attempt},
+           {"source_diff", diff ? Json(*diff) : Json(nullptr)}},
+          diff.value_or(""));
+  }
+
+  // What is shown around the checkpoint.
+  struct Frame {
     Json json = Json::object();
-    if (run.has_value()) json["run"] = to_json(*run);
+    std::string before, maker;
+  };
+
+  void show(Context& context, const Checkpoint& checkpoint, const Frame& around) {
+    Json json = around.json;
     json["checkpoint"] = to_json(checkpoint.record());
     json["file"] = checkpoint.name();
     json.update(manifest_json(checkpoint.manifest()));
-    const std::string head = run.has_value() ? facts_text(run_facts(*run)) + "\n" : "";
-    print(context, json, head + text_of(checkpoint));
+    print(context, json, around.before + text_of(checkpoint, around.maker));
   }
 
-  static std::string text_of(const Checkpoint& checkpoint) {
+  // `maker`: stands between the metrics and the tensors.
+  static std::string text_of(const Checkpoint& checkpoint, const std::string& maker) {
     Facts facts = checkpoint_facts(checkpoint.record());
     facts.emplace_back("file", printable(checkpoint.name()));
     std::string text = facts_text(facts);
     if (const Facts metrics = metric_facts(checkpoint.record()); !metrics.empty()) {
       text += "\nmetrics\n" + facts_text(metrics, "  ");
     }
+    text += maker;
     const format::Manifest& manifest = checkpoint.manifest();
     if (!manifest.tensors.empty()) {
       text += "\n" + parts_table(manifest) + "\n" + tensors_table(manifest);
@@ -169,6 +213,7 @@ class Show : public Command {
   }
 
   std::string at_;
+  bool source_diff_ = false;
 };
 
 }  // namespace
