@@ -426,5 +426,44 @@ TEST_F(Loop, OptionsThatMakeNoSenseAreRefused) {
                        "no best metric"));
 }
 
+TEST_F(Loop, TheEnvironmentIsRecordedWithEachAttempt) {
+  {
+    Training first(path_);
+    first.options.parameters = {{"lr", 0.01}};
+    first.options.environment = {{"user", "ada"}, {"threads", "mine"}};
+    first.options.data = {.name = "made up", .version = "1"};
+    TrainingLoop loop(first.store, "run", first.state, first.options);
+    first.train(loop, 1);
+  }
+  {
+    Training second(path_);
+    second.options.parameters = {{"lr", 0.02}};
+    second.options.devices = 3;
+    TrainingLoop loop(second.store, "run", second.state, second.options);
+    loop.resume(Resume::required);
+    second.train(loop, 2);
+  }
+  {
+    Training third(path_);
+    third.options.capture = false;
+    third.options.environment = {{"only", "this"}};
+    TrainingLoop loop(third.store, "run", third.state, third.options);
+    loop.resume(Resume::required);
+  }
+  const RunRecord run = Store::open(path_).run("run");
+  EXPECT_EQ(run.environment.at("user"), Value("ada"));
+  EXPECT_EQ(run.environment.at("threads"), Value("mine"));
+  EXPECT_EQ(run.environment.at("devices"), Value(Value::List{"cpu"}));
+  for (const char* key : {"libtorch", "library", "host", "command_line"}) {
+    EXPECT_TRUE(run.environment.contains(key)) << key;
+  }
+  EXPECT_EQ(run.attempts.at(0).devices, 1);
+  EXPECT_EQ(run.data.at("version"), Value("1"));
+  EXPECT_EQ(run.environment_in(2).at("threads"), Value(1));
+  EXPECT_EQ(run.parameters_in(2).at("lr"), Value(0.02));
+  EXPECT_EQ(run.attempts.at(1).devices, 3);
+  EXPECT_EQ(run.environment_in(3), (Value::Map{{"only", "this"}}));
+}
+
 }  // namespace
 }  // namespace ckp::test

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "ckp/error.h"
+#include "loop_record.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -51,21 +52,6 @@ std::optional<Clock::time_point> earlier(std::optional<Clock::time_point> a,
   return std::min(*a, *b);
 }
 
-RunOptions run_options(const std::string& name, const LoopOptions& options) {
-  RunOptions run;
-  run.name = name;
-  run.experiment = options.experiment;
-  run.parameters = options.parameters;
-  run.tags = options.tags;
-  run.environment = options.environment;
-  run.directions = options.directions;
-  if (!options.best.metric.empty()) {
-    run.directions[options.best.metric] = options.best.better;
-    run.best_metric = options.best.metric;
-  }
-  return run;
-}
-
 }  // namespace
 
 TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingState& parts,
@@ -98,7 +84,7 @@ TrainingLoop::Impl::~Impl() {
 
 Run& TrainingLoop::Impl::open_run() {
   if (run) return *run;
-  RunOptions made = run_options(run_name, options);
+  RunOptions made = run_options(run_name, options, state);
   made.parent = parent;
   run.emplace(store.create_run(made));
   return *run;

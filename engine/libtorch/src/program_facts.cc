@@ -23,7 +23,9 @@ std::string command_line() {
   return is_utf8(text) ? text : "";
 }
 
-Value::List devices_of(std::span<const torch::nn::Module* const> models) {
+}  // namespace
+
+std::vector<std::string> devices_of(std::span<const torch::nn::Module* const> models) {
   std::set<std::string> devices;
   for (const torch::nn::Module* model : models) {
     for (const torch::Tensor& parameter : model->parameters()) {
@@ -33,10 +35,17 @@ Value::List devices_of(std::span<const torch::nn::Module* const> models) {
   return {devices.begin(), devices.end()};
 }
 
-}  // namespace
+Value::Map libtorch_facts() {
+  Value::Map facts{{"libtorch", TORCH_VERSION}, {"threads", at::get_num_threads()}};
+  if (const auto count = at::getNumGPUs(); count > 0) {
+    facts.emplace("cuda_devices", static_cast<std::int64_t>(count));
+  }
+  return facts;
+}
 
 Value::Map program_facts(std::span<const torch::nn::Module* const> models, const Ranks& ranks) {
   const at::Context& context = at::globalContext();
+  const std::vector<std::string> devices = devices_of(models);
   return {{"library", "ckpstore " CKP_VERSION},
           {"libtorch", TORCH_VERSION},
           {"threads", at::get_num_threads()},
@@ -45,7 +54,7 @@ Value::Map program_facts(std::span<const torch::nn::Module* const> models, const
           {"cudnn_benchmark", context.benchmarkCuDNN()},
           {"world_size", ranks.world_size},
           {"rank", ranks.rank},
-          {"devices", devices_of(models)},
+          {"devices", Value::List(devices.begin(), devices.end())},
           {"command_line", command_line()}};
 }
 

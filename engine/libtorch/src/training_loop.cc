@@ -8,6 +8,7 @@
 #include "ckp/query.h"
 #include "loop_address.h"
 #include "loop_impl.h"
+#include "loop_record.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -67,7 +68,8 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
   restore.keep_constructed = options.keep_constructed;
   const auto from = address_in(impl_->store, *known, options.from);
   check_first(impl_->store, *known, from, impl_->state, restore);
-  Run run = impl_->store.resume_run(known->id.hex(), from);
+  Run run =
+      impl_->store.resume_run(known->id.hex(), from, attempt_options(impl_->options, impl_->state));
   report.skipped = run.skipped();
   if (run.continued_from()) {
     report.from = run.continued_from()->record();

@@ -16,6 +16,7 @@
 #include "ckp/libtorch/progress.h"
 #include "ckp/libtorch/tensor.h"
 #include "optimizer_part.h"
+#include "program_facts.h"
 #include "restore_plan.h"
 
 namespace ckp::libtorch {
@@ -112,6 +113,14 @@ void TrainingState::check_saves_here() const {
                           "rank 0 alone, or say that each rank writes something of its own "
                           "(save_on_every_rank of TrainingState::ranks)",
                           here.rank, here.world_size));
+}
+
+std::vector<std::string> TrainingState::devices() const {
+  std::vector<const torch::nn::Module*> models;
+  for (const Entry& entry : entries_) {
+    if (entry.module != nullptr) models.push_back(entry.module);
+  }
+  return devices_of(models);
 }
 
 std::vector<CertifiedPart> TrainingState::certified_parts() const {

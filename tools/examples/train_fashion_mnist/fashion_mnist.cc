@@ -38,4 +38,16 @@ Dataset load_fashion_mnist(const std::filesystem::path& folder, bool training, s
   return data;
 }
 
+std::map<std::string, std::int64_t> count_classes(const Dataset& data) {
+  std::map<std::string, std::int64_t> counts;
+  for (const std::int64_t *label = data.target.data_ptr<std::int64_t>(), *const end =
+                                                                             label + data.size();
+       label != end; ++label) {
+    ++counts[std::to_string(*label)];
+  }
+  return counts;
+}
+
+ckp::Value::Map normalization() { return {{"mean", kMean}, {"std", kDeviation}}; }
+
 }  // namespace example

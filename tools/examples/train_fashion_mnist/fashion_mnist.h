@@ -5,6 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
+
+#include "ckp/value.h"
 
 namespace example {
 
@@ -16,5 +20,11 @@ struct Dataset {
 
 // The first `size` images of the training or of the validation files.
 Dataset load_fashion_mnist(const std::filesystem::path& folder, bool training, std::int64_t size);
+
+// Of the labels: "0" to "9", those that there are.
+std::map<std::string, std::int64_t> count_classes(const Dataset& data);
+
+// What the images went through: {"mean", "std"}.
+ckp::Value::Map normalization();
 
 }  // namespace example

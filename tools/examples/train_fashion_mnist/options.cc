@@ -40,6 +40,7 @@ void add_options(CLI::App& app, Options& options) {
       ->check(CLI::PositiveNumber);
   app.add_option("--data", options.data, "Folder of the four Fashion-MNIST .gz files")
       ->capture_default_str();
+  app.add_option("--data-version", options.data_version, "Recorded with the run");
   app.add_flag("--json", options.json, "One JSON line for each epoch, and one at the end");
   app.add_option("--threads", options.threads, "Threads of LibTorch")
       ->capture_default_str()

@@ -15,6 +15,7 @@ struct Options {
   std::string store = "store";
   std::string run = "fashion-mnist";
   std::string data = "/usr/share/datasets/fashion-mnist";
+  std::string data_version;
   std::int64_t epochs = 3;
   std::int64_t batch_size = 64;
   double lr = 2e-3;

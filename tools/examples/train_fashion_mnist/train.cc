@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/version.h>
 
 #include <cmath>
 #include <optional>
@@ -29,7 +28,20 @@ ckt::OnNonfinite on_nonfinite(const std::string& text) {
   return text == "ignore" ? ckt::OnNonfinite::ignore : ckt::OnNonfinite::warn;
 }
 
-ckt::LoopOptions loop_options(const Options& options, Output& output) {
+ckp::DataSet describe_data(const Options& options, const Experiment& experiment) {
+  ckp::DataSet data;
+  data.name = "fashion-mnist";
+  data.version = options.data_version;
+  data.add_files(options.data);
+  data.splits = {{"train", experiment.training.size()},
+                 {"validation", experiment.validation.size()}};
+  data.classes = count_classes(experiment.training);
+  data.normalization = normalization();
+  return data;
+}
+
+ckt::LoopOptions loop_options(const Options& options, const Experiment& experiment,
+                              Output& output) {
   ckt::LoopOptions loop;
   loop.best = {"val/loss", ckp::Better::lower, 0};
   loop.keep = options.keep;
@@ -42,7 +54,7 @@ ckt::LoopOptions loop_options(const Options& options, Output& output) {
   loop.max_time = from_seconds(options.max_time);
   loop.experiment = "fashion-mnist";
   loop.parameters = run_parameters(options);
-  loop.environment = {{"libtorch", TORCH_VERSION}, {"threads", options.threads}};
+  loop.data = describe_data(options, experiment);
   loop.directions = {{"train/loss", ckp::Better::lower}, {"val/accuracy", ckp::Better::higher}};
   loop.say = [&output](const std::string& text) { output.note(text); };
   loop.on_saved = [&output, acks = options.ack_dir](const ckp::SaveReport& report) {
@@ -142,7 +154,7 @@ int train(Options options, Output& output) {
     }
   }
   ckt::TrainingLoop loop(std::move(store), options.run, experiment.state,
-                         loop_options(options, output));
+                         loop_options(options, experiment, output));
   EpochResult result;
   if (options.resume) result = resume(loop, options, experiment, output);
   if (options.check_resume > 0) loop.check_resume(options.check_resume);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "ckp/data_set.h"
 #include "ckp/libtorch/best_tracker.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/records.h"
@@ -59,11 +60,20 @@ struct LoopOptions {
   // end of a Slurm job (SLURM_JOB_END_TIME). 0: no limit of one's own.
   std::chrono::nanoseconds max_time{0};
 
-  // Recorded with a new run; see ckp/run.h. A resume compares the parameters.
+  // Recorded with a new run, see ckp/run.h; environment, data, devices and parameters with each
+  // resume, too. A resume compares the parameters.
   std::string experiment = {};
   Value::Map parameters = {};
   Value::Map tags = {};
+  // Besides what is captured, over which these keys win: that of ckp/environment.h, and "libtorch"
+  // (its version), "threads", "devices" (where the models are) and, when there are any,
+  // "cuda_devices" (how many LibTorch sees).
   Value::Map environment = {};
+  bool capture = true;
+  DataSet data = {};
+  // That the training uses at a time, for device hours. Nothing: the GPUs that the models are on,
+  // or one for a CPU; times $WORLD_SIZE, which torchrun sets.
+  std::optional<double> devices = std::nullopt;
   std::map<std::string, Better> directions = {};  // of other metrics than the best one
 
   // Takes what the loop has to say, one line at a time. Empty: standard error.

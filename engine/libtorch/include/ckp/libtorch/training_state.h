@@ -102,6 +102,8 @@ class TrainingState {
   // The learning rates now: {"lr", ...} of a single group, else {"optimizer/0/lr", ...}.
   std::map<std::string, double> learning_rates() const;
   bool has(const Part& part) const;
+  // Where the models' parameters are, each place once: "cpu", "cuda:0", ...
+  std::vector<std::string> devices() const;
   // A state of the models alone.
   TrainingState models() const;
 
