@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. From a bare clone: installs what is missing first.
 #
-#   tests/run.sh                             the suite; its core again with content ids cut to 8 bits,
-#                                            under AddressSanitizer and UBSan; 20 s of each fuzz target
+#   tests/run.sh                             the suite; the LibTorch adapter again with the LibTorch of
+#                                            PyTorch's wheel; the suite's core again with content ids
+#                                            cut to 8 bits, under AddressSanitizer and UBSan; 20 s of
+#                                            each fuzz target
 #   tests/run.sh PRESET [CTEST ARGUMENTS...] one of them: release dev asan collisions tsan
 #
 # More: tests/README.md.
@@ -15,9 +17,11 @@ core=(format engine model faults_allocation)
 
 # At the very end, where it is seen; also after a failure.
 tested=()
+wheel_skipped=
 say_what_was_skipped() {
   local preset
   for preset in "${tested[@]}"; do tests/skipped.sh "$preset" "$(results_of "$preset")"; done
+  if [ -n "$wheel_skipped" ]; then echo "wheel: $wheel_skipped"; fi
 }
 trap say_what_was_skipped EXIT
 
@@ -41,11 +45,23 @@ run_preset() {
   run_ctest "$preset" "$@"
 }
 
+# The wheel stays in build/wheel for the next time. Where it cannot be had, that is said at the end.
+run_wheel() {
+  local code=0
+  tests/libtorch/wheel.sh build/wheel build/release | tee build/wheel.log || code=$?
+  if [ "$code" -eq 77 ]; then
+    wheel_skipped=$(grep '^SKIPPED' build/wheel.log)
+  elif [ "$code" -ne 0 ]; then
+    exit "$code"
+  fi
+}
+
 tools/install-deps.sh
 if [ $# -gt 0 ]; then
   run_preset "$@"
 else
   run_preset release
+  run_wheel
   programs=("${core[@]/#/ckp_}")
   programs=("${programs[@]/%/_tests}")
   cmake --preset collisions -DCKPSTORE_WERROR=ON

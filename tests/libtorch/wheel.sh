@@ -1,49 +1,54 @@
-#!/bin/sh
-# wheel.sh DIRECTORY [EXCHANGE_PROGRAM]
-# Builds the adapter and its tests against the LibTorch of PyTorch's wheel and runs them. With
-# EXCHANGE_PROGRAM, the ckp_libtorch_tests of another LibTorch, each of the two restores what the
-# other has saved. The wheel goes into a virtual environment in DIRECTORY, once; keep DIRECTORY for
-# the next time. Exit code 77: skipped.
+#!/usr/bin/env bash
+# wheel.sh DIRECTORY BUILD
+# The adapter and its tests (but those of the example trainers) against the LibTorch of PyTorch's
+# wheel: builds and runs them. Then each of two versions restores what the other has saved. BUILD is
+# a build of everything with another LibTorch: its engine is used, and its ckp_libtorch_tests is the
+# other version. The wheel goes into a virtual environment in DIRECTORY, once; keep DIRECTORY for
+# the next time. Exit code 77: skipped, because the wheel could not be had.
 #
 # The wheel's libtorch_cpu is linked directly (engine/libtorch/FindLibTorch.cmake): no CUDA toolkit,
 # but two small NVIDIA packages that it loads at run time, too.
-set -eu
-directory=$1
-exchange_program=${2:-}
+set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 version=2.15.0
 
 skip() {
-  echo "SKIPPED: $1"
+  echo "SKIPPED: the tests against LibTorch $version: $1"
   exit 77
 }
 
-command -v python3 >/dev/null 2>&1 || skip "there is no python3"
-mkdir -p "$directory"
-directory=$(cd "$directory" && pwd)
+mkdir -p "$1"
+directory=$(cd "$1" && pwd)
+build=$(cd "$2" && pwd)
+
+command -v python3 >/dev/null || skip "there is no python3"
 if ! [ -e "$directory/installed-$version" ]; then
   rm -rf "$directory/venv"
   python3 -m venv "$directory/venv" >"$directory/venv.log" 2>&1 ||
     skip "python3 -m venv does not work (Debian: python3-venv), see $directory/venv.log"
   "$directory/venv/bin/python" -m pip --disable-pip-version-check install --timeout 15 --retries 1 \
-    --no-deps "torch==$version" nvidia-cuda-runtime nvidia-cuda-cupti >"$directory/pip.log" 2>&1 ||
-    skip "pip cannot install torch $version (no PyPI?), see $directory/pip.log"
+    --no-cache-dir --no-compile --no-deps "torch==$version" nvidia-cuda-runtime nvidia-cuda-cupti \
+    >"$directory/pip.log" 2>&1 || skip "pip cannot install it (no PyPI?), see $directory/pip.log"
   touch "$directory/installed-$version"
 fi
 torch=$(echo "$directory"/venv/lib/python3*/site-packages/torch)
 
-cmake -S "$source" -B "$directory/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-  "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -g0" -DCKPSTORE_BENCH=OFF "-DCKPSTORE_TORCH=$torch"
-cmake --build "$directory/build" --target ckp_libtorch_tests
+cmake --install "$build" --prefix "$directory/engine" >"$directory/install.log"
+cmake -S "$source/tests/libtorch/wheel" -B "$directory/build" -G Ninja \
+  -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O0 -g0" \
+  -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10 \
+  "-DCMAKE_PREFIX_PATH=$directory/engine" "-DCKPSTORE_TORCH=$torch"
+cmake --build "$directory/build"
 
 export OMP_NUM_THREADS=1
-tests="$directory/build/bin/ckp_libtorch_tests"
+tests=$directory/build/bin/ckp_libtorch_tests
 "$tests" --gtest_brief=1
-if [ -n "$exchange_program" ]; then
-  CKP_EXCHANGE="$directory/exchange"
-  export CKP_EXCHANGE
-  rm -rf "$CKP_EXCHANGE"
-  for program in "$exchange_program" "$tests" "$exchange_program"; do
-    "$program" --gtest_filter='Exchange.*' --gtest_brief=1
-  done
-fi
+
+export CKP_EXCHANGE=$directory/exchange
+rm -rf "$CKP_EXCHANGE"
+other=$build/bin/ckp_libtorch_tests
+for program in "$other" "$tests" "$other"; do
+  "$program" --gtest_filter='Exchange.*' --gtest_brief=1
+done
+[ "$(find "$CKP_EXCHANGE" -name '*.ckp' | wc -l)" = 2 ]  # the last one has restored both
+echo "LibTorch $version: passed, and each version has restored what the other has saved"
