@@ -33,7 +33,7 @@ TEST(RestorePlace, NeverASecondCopyOfTheModel) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the sanitizer keeps freed memory";
 #endif
-  constexpr int kCount = 24;
+  constexpr int kCount = 32;
   constexpr std::int64_t kElements = 1 << 20, kSize = kElements * 8;
   TemporaryDirectory folder;
   libtorch::save_file(folder / "a.ckp", *Conjugates(kCount, kElements, false));
