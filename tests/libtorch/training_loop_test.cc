@@ -176,6 +176,21 @@ TEST_F(Loop, SavesByTime) {
   EXPECT_EQ(training.saved, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
 }
 
+TEST_F(Loop, SavesAsOftenAsABudgetAllowsAndSaysSoOnce) {
+  Training training(path_);
+  training.options.max_overhead = 0.01;
+  training.options.max_lost_work = 1ns;
+  training.options.save_every_epochs = 0;
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  training.train(loop, 1);
+  EXPECT_EQ(training.saved, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
+  const std::size_t told =
+      training.said.find("with a max_overhead of 1 % there is one every 1e-09");
+  ASSERT_NE(told, std::string::npos) << training.said;
+  EXPECT_TRUE(contains(training.said, "which is max_lost_work"));
+  EXPECT_EQ(training.said.find("max_overhead", told + 20), std::string::npos);
+}
+
 TEST_F(Loop, SavesWhatIsBetterAndRestoresTheBest) {
   Training training(path_);
   training.options.best = {"val/loss", Better::lower, 0.5};

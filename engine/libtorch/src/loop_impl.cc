@@ -62,7 +62,8 @@ TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingSt
       best(options.best),
       early_stopping(options.stop_after_worse),
       state(parts),
-      schedule({options.save_every_steps, options.save_every_epochs, options.save_every},
+      schedule({options.save_every_steps, options.save_every_epochs, options.save_every,
+                options.max_overhead, options.max_lost_work},
                Clock::now()),
       limit(earlier(own_deadline(options), slurm()),
             options.notice.count() > 0 ? options.notice : kFirstSave),
@@ -296,6 +297,29 @@ SaveOptions TrainingLoop::Impl::save_options() const {
 void TrainingLoop::Impl::collect() {
   saver.poll(*run);
   if (saver.take_nonfinite()) found_nonfinite("a checkpoint holds NaN or infinity");
+  if (const auto cost = saver.take_cost()) {
+    schedule.save_cost(cost->stall, cost->durable);
+    tell_interval(*cost);
+  }
+}
+
+void TrainingLoop::Impl::tell_interval(const LoopSaver::Cost& cost) {
+  const auto interval = schedule.interval();
+  if (!interval) return;
+  const auto seconds = [](std::chrono::nanoseconds time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  // Once, and again when it has changed a lot.
+  const double now = seconds(*interval);
+  if (now > told_interval_s_ / 2 && now < told_interval_s_ * 2) return;
+  told_interval_s_ = now;
+  const std::string why = *interval == options.max_lost_work ? "which is max_lost_work"
+                          : *interval == cost.durable        ? "which one takes to be durable"
+                                                             : "so that they cost that part";
+  options.say(
+      fmt::format("a save keeps the training for {:.3g} s; with a max_overhead of {:.3g} % "
+                  "there is one every {:.3g} s, {}",
+                  seconds(cost.stall), 100 * options.max_overhead, now, why));
 }
 
 void TrainingLoop::Impl::offer_best(const Metrics& metrics, std::int64_t epochs) {

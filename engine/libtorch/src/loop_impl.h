@@ -78,6 +78,7 @@ struct TrainingLoop::Impl {
   void save();
   SaveOptions save_options() const;
   void collect();
+  void tell_interval(const LoopSaver::Cost& cost);
   void offer_best(const Metrics& metrics, std::int64_t epochs);
   void look_at_numbers(const Metrics& metrics);
   void found_nonfinite(const std::string& what);
@@ -92,6 +93,7 @@ struct TrainingLoop::Impl {
   bool took_step_ = false;            // in this body
   bool ended_epoch_ = false;          // end() was called in this body
   bool improved_ = false;             // since the last save
+  double told_interval_s_ = 0;        // of max_overhead
   bool nonfinite_told_ = false;
   bool nonfinite_stop_ = false;
   Clock::time_point last_chance_;

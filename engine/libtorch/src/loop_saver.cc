@@ -53,6 +53,7 @@ void LoopSaver::save(Run& run, const SaveOptions& options) {
   } catch (const std::exception& error) {  // LibTorch's: the device has failed, no memory
     return failed(run, Error(ErrorCode::io, error.what()));
   }
+  stall_ = Clock::now() - began_;
   poll(run);
 }
 
@@ -82,6 +83,7 @@ void LoopSaver::wait(Run& run) {
 void LoopSaver::succeeded(const SaveReport& report) {
   const std::chrono::nanoseconds took = Clock::now() - began_;
   limit_.save_took(took);
+  cost_ = Cost{stall_, took};
   failed_in_a_row_ = 0;
   if (report.checkpoint.nonfinite) nonfinite_ = true;
   if (options_.notice.count() > 0 && took > options_.notice && !slow_told_) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "ckp/error.h"
 #include "ckp/libtorch/loop_options.h"
@@ -36,6 +37,12 @@ class LoopSaver {
   int failed_in_a_row() const { return failed_in_a_row_; }
   // Whether a save since the last call has found NaN or infinity in the state.
   bool take_nonfinite();
+  // Of a save that has succeeded since the last call: how long the training waited for it, and how
+  // long it took to be durable.
+  struct Cost {
+    std::chrono::nanoseconds stall{0}, durable{0};
+  };
+  std::optional<Cost> take_cost() { return std::exchange(cost_, std::nullopt); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -50,6 +57,8 @@ class LoopSaver {
   KeepPolicy keep_;
   std::optional<PendingSave> pending_;
   Clock::time_point began_;
+  std::chrono::nanoseconds stall_{0};
+  std::optional<Cost> cost_;
   std::optional<Error> error_;
   std::int64_t step_ = 0;  // of the save on its way
   std::int64_t epoch_ = 0;

@@ -40,6 +40,11 @@ struct LoopOptions {
   std::int64_t save_every_steps = 0;
   std::int64_t save_every_epochs = 1;
   std::chrono::nanoseconds save_every{0};
+  // Or as often as costs this part of the training time (0.01: one per cent; 0: no such rule): the
+  // loop measures how long a save keeps the training, and says which interval that leads to. With
+  // this rule at least one save in each max_lost_work, whatever it costs.
+  double max_overhead = 0;
+  std::chrono::nanoseconds max_lost_work = std::chrono::minutes(30);
   // Stop after so many evaluations of the best metric in a row that were no improvement; 0: never.
   std::int64_t stop_after_worse = 0;
   // Optimizer steps in all, with which the training is complete wherever in an epoch it stands, for
