@@ -8,9 +8,11 @@ packages=(
   build-essential cmake ninja-build pkg-config git ca-certificates
   libtorch-dev liblmdb-dev libzstd-dev libxxhash-dev libbenchmark-dev libgtest-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev dataset-fashion-mnist
+  libjs-chart.js               # in the page of ckptool report
   python3 python3-venv bindfs strace
   clang-14 libclang-rt-14-dev  # tests/fuzz/run.sh
   gcovr                        # tests/coverage.sh
+  chromium-headless-shell      # tests/cli/report_browser_test.sh
 )
 
 missing=()

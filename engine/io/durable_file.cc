@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "ckp/durable_write.h"
 #include "ckp/error.h"
 #include "io/host.h"
 
@@ -155,6 +156,11 @@ void write_durably(FileSystem& fs, const std::filesystem::path& path, bool repla
     if (!replace) remove_quietly(fs, path);
     throw;
   }
+}
+
+void write_durably(FileSystem& fs, const std::filesystem::path& path,
+                   std::span<const std::byte> bytes) {
+  write_durably(fs, path, true, [&](FileAppender& file) { file.append(bytes); });
 }
 
 }  // namespace ckp

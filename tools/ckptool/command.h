@@ -97,6 +97,7 @@ std::unique_ptr<Command> make_diff();
 std::unique_ptr<Command> make_drift();
 std::unique_ptr<Command> make_bisect();
 std::unique_ptr<Command> make_stats();
+std::unique_ptr<Command> make_report();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_repair();
 std::unique_ptr<Command> make_prune();

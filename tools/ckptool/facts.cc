@@ -48,4 +48,19 @@ Facts metric_facts(const CheckpointRecord& checkpoint) {
   return facts;
 }
 
+std::vector<std::string> flags_of(const FoundCheckpoint& found) {
+  const CheckpointRecord& each = found.checkpoint;
+  std::vector<std::string> flags;
+  if (found.best) flags.emplace_back("best");
+  if (each.final) flags.emplace_back("final");
+  if (each.nonfinite) flags.emplace_back("nonfinite");
+  if (each.mid_step()) flags.emplace_back("mid-step");
+  if (each.salvaged_from.has_value()) {
+    flags.emplace_back("salvaged");
+  } else if (!found.on_line) {
+    flags.emplace_back("superseded");
+  }
+  return flags;
+}
+
 }  // namespace ckp::tool

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ckp/records.h"
+#include "ckp/search.h"
 
 namespace ckp::tool {
 
@@ -14,5 +15,7 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // Address, counters, size, time, marks.
 Facts checkpoint_facts(const CheckpointRecord& checkpoint);
 Facts metric_facts(const CheckpointRecord& checkpoint);
+// "best", "final", "superseded", ...: what ls shows.
+std::vector<std::string> flags_of(const FoundCheckpoint& found);
 
 }  // namespace ckp::tool

@@ -5,26 +5,12 @@
 #include <set>
 
 #include "command.h"
+#include "facts.h"
 #include "render.h"
 #include "search_options.h"
 
 namespace ckp::tool {
 namespace {
-
-std::vector<std::string> flags_of(const FoundCheckpoint& found) {
-  const CheckpointRecord& each = found.checkpoint;
-  std::vector<std::string> flags;
-  if (found.best) flags.emplace_back("best");
-  if (each.final) flags.emplace_back("final");
-  if (each.nonfinite) flags.emplace_back("nonfinite");
-  if (each.mid_step()) flags.emplace_back("mid-step");
-  if (each.salvaged_from.has_value()) {
-    flags.emplace_back("salvaged");
-  } else if (!found.on_line) {
-    flags.emplace_back("superseded");
-  }
-  return flags;
-}
 
 // The metrics that get a column: the declared ones first, then by name. JSON has all of them.
 std::vector<std::string> metric_columns(const std::vector<RunRecord>& runs,

@@ -8,56 +8,10 @@
 #include "command.h"
 #include "facts.h"
 #include "render.h"
+#include "stats_report.h"
 
 namespace ckp::tool {
 namespace {
-
-Json to_json(const NeededBytes& needed) {
-  return {
-      {"checkpoints", needed.checkpoints}, {"raw", needed.raw},         {"shared", needed.shared},
-      {"chunks", needed.chunks},           {"filler", needed.filler},   {"patches", needed.patches},
-      {"compressed", needed.compressed},   {"missing", needed.missing}, {"stored", needed.stored}};
-}
-
-Json to_json(const DiskBytes& disk) {
-  return {{"payload", disk.payload},
-          {"manifests", disk.manifests},
-          {"headers", disk.headers},
-          {"padding", disk.padding},
-          {"journals", disk.journals},
-          {"garbage", disk.garbage},
-          {"dead", disk.dead},
-          {"in_progress", disk.in_progress},
-          {"unreadable", disk.unreadable},
-          {"other", disk.other},
-          {"total", disk.total()}};
-}
-
-Json to_json(const StoreStats& stats, const std::string& store) {
-  Json runs = Json::array();
-  for (const RunStats& run : stats.runs) {
-    runs.push_back({{"name", run.name},
-                    {"id", run.id.hex()},
-                    {"directory", run.directory},
-                    {"needed", to_json(run.needed)},
-                    {"disk", to_json(run.disk)}});
-  }
-  Json unread = Json::array();
-  for (const UnreadPart& part : stats.unread) {
-    unread.push_back({{"path", part.path},
-                      {"run", part.run},
-                      {"code", std::string(to_string(part.code))},
-                      {"message", part.message}});
-  }
-  return {{"store", store},
-          {"runs", runs},
-          {"needed", to_json(stats.needed)},
-          {"disk", to_json(stats.disk)},
-          {"index", stats.index},
-          {"set_aside", stats.set_aside},
-          {"total", stats.total()},
-          {"unread", unread}};
-}
 
 std::string runs_text(const StoreStats& stats) {
   if (stats.runs.empty()) return "no runs\n";
@@ -135,7 +89,9 @@ class Stats : public Command {
     const StoreArgument found = store_and_rest(context, 0, 0, "");
     const OpenedStore store(context, found.path);
     const StoreStats stats = store.stats();
-    print(context, to_json(stats, found.path.string()),
+    Json json{{"store", found.path.string()}};
+    json.update(to_json(stats));
+    print(context, json,
           runs_text(stats) + "\n" + needed_text(stats.needed) + "\n" + disk_text(stats));
     context.output.flush();
     for (const UnreadPart& part : stats.unread) {
