@@ -61,7 +61,21 @@ show ckptool ls "$store" B
 show ckptool best "$store" B val/loss
 show ckptool show "$store" B@best | head -n 30
 
-step "5. Verify every byte; then flip one byte of a copy"
+step "5. What changed between two epochs"
+show ckptool diff "$store" A@1 A@2 --only 'model/*' --limit 4
+
+step "6. A sweep of three short runs, and a page about all of it"
+for lr in 0.0003 0.001 0.003; do
+  train_fashion_mnist --store "$store" --run "sweep-lr$lr" --lr "$lr" --epochs 2 --train-size 1600 \
+    --batch-size 64 --seed 7 --threads 1 >"$work/sweep.log" ||
+    { cat "$work/sweep.log" >&2; fail "the run with --lr $lr failed"; }
+done
+show ckptool runs "$store" --where "name like 'sweep-%'" --order-by metrics.val/loss:min \
+  --columns params.lr,metrics.val/loss.min,duration_hours
+report=build/demo-report.html
+show ckptool report "$store" --output "$report"
+
+step "7. Verify every byte; then flip one byte of a copy"
 show ckptool verify "$store"
 pack=$(find "$store/runs" -path '*/a-*' -name '*.ckp' | sort | tail -n 1)
 cp "$pack" "$work/flipped.ckp"
@@ -73,7 +87,7 @@ status=0
 show ckptool verify "$work/flipped.ckp" || status=$?
 [ "$status" -eq 4 ] || fail "verify ended with $status, expected 4 (damage found)"
 
-step "6. Prune: first what would happen, then for real"
+step "8. Prune: first what would happen, then for real"
 policy=(--keep-last 1 --keep-best 1:val/loss:min)
 show ckptool prune "$store" "${policy[@]}" --dry-run
 before=$(du -sb "$store/runs" | cut -f 1)
@@ -83,7 +97,7 @@ echo "runs/ had $before bytes, now $after: $((before - after)) freed"
 show ckptool ls "$store" B
 show ckptool verify "$store"
 
-step "7. Convert the best to safetensors and back"
+step "9. Convert the best to safetensors and back"
 show ckptool convert "$store" B@best "$work/best.safetensors"
 show ckptool convert "$work/best.safetensors" "$work/back.ckp"
 total() { ckptool digest "$@" --part model | awk '/ total,/ { print $1 }'; }
@@ -94,3 +108,4 @@ echo "model after both:   $back"
 [ -n "$there" ] && [ "$there" = "$back" ] || fail "the model changed on the way"
 
 step "Done: nothing was lost, and everything verifies"
+echo "The page is still there: open $report in a browser"
