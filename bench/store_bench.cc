@@ -248,6 +248,8 @@ void add_saves() {
     add(std::string("save_synchronous/") + name,
         [=](auto& bench) { run_save(bench, parts, SnapshotMode::none, Measure::durable); });
   }
+  add("save_stall_lazy/dense",
+      [](auto& bench) { run_save(bench, 64, SnapshotMode::lazy, Measure::stall); });
   add("save_stall/382KB", [](auto& bench) { run_small_save(bench, Measure::stall); });
   add("save_durable/382KB", [](auto& bench) { run_small_save(bench, Measure::durable); });
 }
