@@ -43,7 +43,7 @@ void add_batch_size(Value::Map& facts, const std::vector<CertifiedPart>& parts,
 }
 
 const Value* facts_of(const Checkpoint& checkpoint) {
-  return find_value(checkpoint.values(), std::string(certificate_part) + "/facts");
+  return find_value(checkpoint.values(), fmt::format("{}/facts", certificate_part));
 }
 
 Value::List warnings_about(const std::vector<CertifiedPart>& parts) {
