@@ -109,13 +109,18 @@ void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lo
   });
   std::vector<Commit*> renamed;
   renamed.reserve(commits.size());
+  std::size_t announced = 0;
   for_each_sound(commits, [&](Commit& commit) {
+    ++announced;
     rename_pack(fs, *commit.registration, commit.path);  // C5
     commit.registration->committed();
     renamed.push_back(&commit);
   });
   if (renamed.empty()) return;
-  sync_or_withdraw(fs, run.path, renamed);                      // C6: the commit point
+  sync_or_withdraw(fs, run.path, renamed);  // C6: the commit point
+  // A rename that failed may have been done all the same: the next one looks, as `end` stays
+  // behind.
+  if (renamed.size() < announced) return;
   core.finish_commit(lock, trusted, [&](IndexUpdate& update) {  // C7, C8
     for (const Commit* commit : renamed) {
       update.put_checkpoint(commit->record);

@@ -38,6 +38,8 @@ struct Run::Impl {
   // The last committed checkpoint of this attempt, or the one it continued from: the next save is
   // compared with it, and may share its chunks while it is live.
   std::shared_ptr<const CommittedState> committed;
+  // The background's: a state of which a save has found damaged chunks.
+  std::shared_ptr<const CommittedState> distrusted;
   std::uint64_t last_commit = 0;  // the last number this process has seen
   const std::uint32_t creator_pid;
   const Fingerprinter fingerprinter;

@@ -82,6 +82,7 @@ class SaveGroup {
         step(member);
       } catch (...) {
         member.job.error = std::current_exception();
+        member.pack.reset();  // its space may be what the others need
       }
     }
   }
@@ -102,7 +103,7 @@ class SaveGroup {
       written = write_layout(std::move(save.layout), save.compared, std::move(save.values),
                              member.pack->writer(), &live, save.options.encode);  // S3
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::corrupt) distrust();
+      if (error.code() == ErrorCode::corrupt) distrust(save.base);
       throw;
     }
     fill_in(report, written);
@@ -112,8 +113,10 @@ class SaveGroup {
     member.chunks = std::move(written.chunks);
   }
 
-  // What is stored cannot be trusted: the next save is compared with nothing.
-  void distrust() {
+  // What is stored cannot be trusted: the next save is compared with nothing, also when saves that
+  // have been compared with `base` are committed before it.
+  void distrust(const std::shared_ptr<const CommittedState>& base) {
+    run_.distrusted = base;
     if (!previous_) return;
     run_.saw_committed(
         std::make_shared<const CommittedState>(CommittedState{previous_->checkpoint, {}}));
@@ -161,8 +164,11 @@ class SaveGroup {
   void remember() {
     if (newest_ == nullptr) return;
     const CheckpointRecord& record = newest_->job.save->report.checkpoint;
-    run_.remember(record, chunks_by_place(newest_->job.planned->places, std::move(newest_->chunks),
-                                          record.id));
+    const PlannedSave& save = *newest_->job.planned;
+    const bool is_trusted = !save.base || save.base != run_.distrusted;
+    run_.remember(record, is_trusted
+                              ? chunks_by_place(save.places, std::move(newest_->chunks), record.id)
+                              : CommittedState::Chunks{});
   }
 
   Run::Impl& run_;

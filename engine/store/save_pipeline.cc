@@ -49,7 +49,10 @@ void SavePipeline::withdraw(const std::shared_ptr<PendingSave::State>& save) noe
 
 void SavePipeline::start(SaveJob job) {
   try {
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    if (!thread_.joinable()) {
+      group_.reserve(largest_group);  // on the thread a failure would end the process
+      thread_ = std::thread([this] { run(); });
+    }
   } catch (const std::system_error&) {
     return carry_out(std::span(&job, 1));  // none to be had: nothing is in flight either
   }
@@ -63,31 +66,29 @@ void SavePipeline::start(SaveJob job) {
 }
 
 void SavePipeline::run() {
-  std::vector<SaveJob> group;
-  group.reserve(largest_group);  // a failure later would lose a save
   std::unique_lock lock(mutex_);
   while (true) {
     queued_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    take_group(group);
+    take_group();
     working_ = true;
     lock.unlock();
-    carry_out(group);
+    carry_out(group_);
     lock.lock();
     working_ = false;
-    for (const SaveJob& job : group) held_ -= job.bytes;
-    group.clear();
+    for (const SaveJob& job : group_) held_ -= job.bytes;
+    group_.clear();
     ended_.notify_all();
   }
 }
 
-void SavePipeline::take_group(std::vector<SaveJob>& group) {
+void SavePipeline::take_group() {
   std::uint64_t bytes = 0;
   do {
     bytes += queue_.front().bytes;
-    group.push_back(std::move(queue_.front()));
+    group_.push_back(std::move(queue_.front()));
     queue_.pop_front();
-  } while (!queue_.empty() && group.size() < largest_group && group.back().may_share_a_commit() &&
+  } while (!queue_.empty() && group_.size() < largest_group && group_.back().may_share_a_commit() &&
            queue_.front().may_share_a_commit() &&
            bytes + queue_.front().bytes <= largest_group_bytes);
 }

@@ -52,7 +52,7 @@ class SavePipeline {
 
  private:
   void run();
-  void take_group(std::vector<SaveJob>& group);
+  void take_group();
   void carry_out(std::span<SaveJob> jobs) noexcept;
 
   const std::uint64_t memory_;
@@ -60,8 +60,9 @@ class SavePipeline {
   std::mutex mutex_;
   std::condition_variable queued_, ended_;
   std::deque<SaveJob> queue_;
-  bool working_ = false;    // on jobs that are in the queue no more
-  std::uint64_t held_ = 0;  // bytes
+  std::vector<SaveJob> group_;  // the thread's
+  bool working_ = false;        // on the group
+  std::uint64_t held_ = 0;      // bytes
   bool stopping_ = false;
   // All that were announced, until they have ended well.
   std::vector<std::shared_ptr<PendingSave::State>> announced_;

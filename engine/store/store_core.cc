@@ -177,8 +177,11 @@ void StoreCore::prepare_for_save(StoreLock& lock) {
 }
 
 void StoreCore::prepare_for_removal(StoreLock& lock) {
-  if (!place_ || !place_->in_store || is_trusted(lock)) return;
+  if (!place_ || !place_->in_store) return;
   try {
+    // Files that an earlier removal has left dead are about to go: it may have been killed before
+    // it synced what it told the index.
+    if (is_trusted(lock)) return open_index()->sync();
     recover(lock);
   } catch (const Error&) {
     discard_index();

@@ -86,7 +86,7 @@ class StoreCore {
   // here.
   bool knows_removals(const StoreLock& lock);
   // Before anything is taken away: what an index in the store has not heard of yet, it hears now,
-  // or it is taken away. Throws when that fails.
+  // and what it has heard is made durable; or it is taken away. Throws when that fails.
   void prepare_for_removal(StoreLock& lock);
   // For a save, to which the answer is a saving and no need: like `ask`, but an index in this
   // host's cache that other hosts have left behind is not asked.

@@ -8,6 +8,7 @@
 #include "engine/store_fixture.h"
 #include "support/faulty_file_system.h"
 #include "support/held_file_system.h"
+#include "support/state_block.h"
 
 namespace ckp {
 namespace {
@@ -110,6 +111,23 @@ TEST_F(GroupCommitTest, OneThatFailsTakesNoOtherWithIt) {
   expect_error(ErrorCode::io, "sync", [&] { saves[2].wait(); });
   EXPECT_EQ(saved_epochs(), (std::vector<std::int64_t>{1, 100, 2, 4}));
   begin(run, 5).wait();
+  expect_sound();
+}
+
+// Whether it was done is not known, so nobody may believe the index before it has looked.
+TEST_F(GroupCommitTest, ARenameThatFailsLeavesTheIndexBehind) {
+  Store store = make_store();
+  ckp::Run run = store.create_run({.name = "cnn"});
+  begin(run, 1).wait();
+  auto saves = queue_up(run, {2, 3, 4});
+  faulty_->plan(
+      {.at = 3, .only = [](const std::string& line) { return line.starts_with("rename"); }});
+  disk_->let_go();
+  for (const std::size_t sound : {0u, 1u, 3u}) saves[sound].wait();
+  expect_error(ErrorCode::io, "rename", [&] { saves[2].wait(); });
+  test::change_state_block(path(),
+                           [](format::StateBlock& block) { EXPECT_LT(block.end, block.begin); });
+  EXPECT_EQ(saved_epochs(), (std::vector<std::int64_t>{1, 100, 2, 4}));
   expect_sound();
 }
 

@@ -7,6 +7,7 @@
 
 namespace ckp {
 
+// Asked on several threads at once.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -76,6 +76,8 @@ void LoopSaver::wait(Run& run) {
     report = pending->wait();
   } catch (const Error& error) {
     return failed(run, error);
+  } catch (const std::exception& error) {  // no memory
+    return failed(run, Error(ErrorCode::out_of_resources, error.what()));
   }
   succeeded(*report);
 }
