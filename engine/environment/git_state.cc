@@ -79,7 +79,9 @@ Value::Map facts_in_status(std::string_view text) {
 
 void add_diff(const Git& git, std::size_t max_diff, Value::Map& facts) {
   const ChildResult diff =
-      git.run({"diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD"}, max_diff);
+      git.run({"diff", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index",
+               "--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "HEAD"},
+              max_diff);  // as `git apply` takes it, whatever the user's configuration says
   if (!diff.failure.empty()) {
     facts["git_error"] = git.complaint("diff", diff);
     return;

@@ -182,6 +182,8 @@ bool holds_empty_sector(std::span<const std::byte> file, std::uint64_t begin, st
 }
 
 // A file under another's name, or in another run's directory.
+}  // namespace
+
 void check_belongs(const format::JournalHeader& header, const JournalName& name, const Uuid& run) {
   if (header.journal != name.journal) {
     throw Error(ErrorCode::corrupt, fmt::format("the header names journal {}, the file name {}",
@@ -193,8 +195,6 @@ void check_belongs(const format::JournalHeader& header, const JournalName& name,
                             header.run.hex(), run.hex()));
   }
 }
-
-}  // namespace
 
 RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_directory,
                           const std::vector<std::string>& names) {

@@ -14,6 +14,7 @@
 #include "ckp/file_system.h"
 #include "ckp/format/journal_record.h"
 #include "ckp/records.h"
+#include "store/layout.h"
 
 namespace ckp {
 
@@ -90,6 +91,9 @@ RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_direc
 // Compares a journal's bytes with the mark of a manifest. Empty when they agree, else what differs.
 std::string check_mark(FileSystem& fs, const std::filesystem::path& journal_file,
                        const JournalMark& mark);
+
+// Error(corrupt) unless a journal's header is the one that its name and place promise.
+void check_belongs(const format::JournalHeader& header, const JournalName& name, const Uuid& run);
 
 // Whether a living process holds one of the run's journals.
 bool run_is_held(FileSystem& fs, const std::filesystem::path& run_directory,

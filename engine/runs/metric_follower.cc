@@ -1,8 +1,11 @@
 // ckp::MetricFollower: the points in a run's journals.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "ckp/error.h"
 #include "ckp/metrics.h"
@@ -16,6 +19,7 @@ namespace ckp {
 struct FollowedJournal {
   std::optional<format::JournalHeader> header;
   std::uint64_t next = 0;
+  bool passed_over = false;
 };
 
 namespace {
@@ -32,11 +36,15 @@ MetricPoint point_from(const format::JournalRecord& record, std::uint32_t attemp
   return point;
 }
 
+struct Stretch {
+  std::vector<format::JournalContents::Entry> records;
+  std::uint64_t damaged = 0;  // bytes
+};
+
 // What has been appended whole since the last call. What a record lacks at the end of the file may
 // be on its way: it is read again.
-std::vector<format::JournalContents::Entry> read_on(FileSystem& fs,
-                                                    const std::filesystem::path& path,
-                                                    FollowedJournal& journal) {
+Stretch read_on(FileSystem& fs, const std::filesystem::path& path, const JournalName& name,
+                const std::optional<Uuid>& run, FollowedJournal& journal) {
   const auto file = fs.open(path, OpenMode::read);
   const std::uint64_t size = file->status().size;
   if (size > max_journal_size || size <= journal.next) return {};
@@ -44,7 +52,9 @@ std::vector<format::JournalContents::Entry> read_on(FileSystem& fs,
     std::vector<std::byte> bytes(format::JournalHeader::size);
     bytes.resize(file->read_at(0, bytes));
     if (bytes.size() < format::JournalHeader::size) return {};
-    journal.header = format::decode_journal_header(bytes);
+    const format::JournalHeader header = format::decode_journal_header(bytes);
+    check_belongs(header, name, run.value_or(header.run));
+    journal.header = header;
     journal.next = format::JournalHeader::size;
   }
   std::vector<std::byte> bytes(size - std::min(size, journal.next));
@@ -53,7 +63,11 @@ std::vector<format::JournalContents::Entry> read_on(FileSystem& fs,
   auto contents = format::decode_journal_part(*journal.header, bytes, journal.next);
   const bool torn = !contents.gaps.empty() && contents.gaps.back().end == end;
   journal.next = torn ? contents.gaps.back().offset : end;
-  return std::move(contents.records);
+  Stretch stretch;
+  if (torn) contents.gaps.pop_back();
+  for (const auto& gap : contents.gaps) stretch.damaged += gap.end - gap.offset;
+  stretch.records = std::move(contents.records);
+  return stretch;
 }
 
 }  // namespace
@@ -72,6 +86,14 @@ struct MetricFollower::State {
   std::shared_ptr<FileSystem> fs;
   std::filesystem::path directory;
   std::map<std::string, FollowedJournal> journals;
+  std::vector<std::string> unread = {};
+
+  // Of a copy elsewhere nothing tells whose it is.
+  std::optional<Uuid> run() const { return parse_run_directory(directory.filename().string()); }
+  void pass_over(const std::string& name, const std::string& reason) {
+    if (std::exchange(journals[name].passed_over, true)) return;
+    unread.push_back((directory / name).string() + ": " + reason);
+  }
 };
 
 MetricFollower::MetricFollower(std::shared_ptr<FileSystem> fs, std::filesystem::path run_directory)
@@ -79,6 +101,8 @@ MetricFollower::MetricFollower(std::shared_ptr<FileSystem> fs, std::filesystem::
 MetricFollower::MetricFollower(MetricFollower&&) noexcept = default;
 MetricFollower& MetricFollower::operator=(MetricFollower&&) noexcept = default;
 MetricFollower::~MetricFollower() = default;
+
+const std::vector<std::string>& MetricFollower::unread() const { return state_->unread; }
 
 std::vector<MetricPoint> MetricFollower::read() {
   std::vector<MetricPoint> points;
@@ -97,8 +121,12 @@ std::vector<MetricPoint> MetricFollower::read() {
     renewed = renewed || parsed->attempt == newest;
     newest = parsed->attempt;
     try {
-      for (const auto& entry :
-           read_on(*state_->fs, state_->directory / name, state_->journals[name])) {
+      const Stretch stretch = read_on(*state_->fs, state_->directory / name, *parsed, state_->run(),
+                                      state_->journals[name]);
+      if (stretch.damaged > 0) {
+        state_->pass_over(name, fmt::format("{} bytes of it are damaged", stretch.damaged));
+      }
+      for (const auto& entry : stretch.records) {
         if (entry.record.kind != format::JournalKind::metrics) continue;
         points.push_back(point_from(entry.record, parsed->attempt));
       }
@@ -107,6 +135,7 @@ std::vector<MetricPoint> MetricFollower::read() {
                               error.code() == ErrorCode::newer_format ||
                               error.code() == ErrorCode::not_found;
       if (!unreadable) throw;
+      if (error.code() != ErrorCode::not_found) state_->pass_over(name, error.what());
     }
   }
   if (!renewed) return points;

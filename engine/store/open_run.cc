@@ -201,7 +201,10 @@ RunDirectory take_over(Run::Impl& run, std::string_view name_or_id, const Attemp
   if (!record) throw no_such_run(core, name_or_id);
   run.record = std::move(*record);
   if (run_is_held(core.fs(), directory->path, directory->names)) throw_held(run.record);
-  run.attempt = new_attempt(core, newest_attempt(*directory, run.record) + 1, options.devices);
+  const auto& attempts = run.record.attempts;
+  const double devices_before = attempts.empty() ? 1 : attempts.back().devices;
+  run.attempt = new_attempt(core, newest_attempt(*directory, run.record) + 1,
+                            options.devices.value_or(devices_before));
   run.attempt.parameters = options.parameters;
   run.attempt.environment = options.environment;
   run.attempt.environment.erase(std::string(git_diff_key));

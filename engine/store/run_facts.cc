@@ -1,5 +1,7 @@
 #include "store/run_facts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ckp/error.h"
@@ -24,11 +26,13 @@ std::int64_t time_of(const format::JournalRecord& record) {
   }
 }
 
-std::int64_t last_time_in(FileSystem& fs, const std::filesystem::path& journal) {
+std::int64_t last_time_in(FileSystem& fs, const std::filesystem::path& journal,
+                          const JournalName& name, const Uuid& run) {
   const auto file = fs.open(journal, OpenMode::read);
   std::vector<std::byte> bytes(format::JournalHeader::size);
   bytes.resize(file->read_at(0, bytes));
   const format::JournalHeader header = format::decode_journal_header(bytes);
+  check_belongs(header, name, run);
   const std::uint64_t size = file->status().size;
   const std::uint64_t begin =
       std::max<std::uint64_t>(format::JournalHeader::size, size - std::min(size, journal_end_size));
@@ -52,7 +56,7 @@ std::int64_t last_sign_of_life(FileSystem& fs, const RunDirectory& directory) {
     if (journal->attempt > newest) last = 0;
     newest = journal->attempt;
     try {
-      last = std::max(last, last_time_in(fs, directory.path / name));
+      last = std::max(last, last_time_in(fs, directory.path / name, *journal, directory.run));
     } catch (const Error&) {
       // Then the checkpoints tell it.
     }
@@ -66,7 +70,15 @@ std::optional<std::string> read_source_diff(FileSystem& fs, const RunDirectory& 
     const auto journal = parse_journal_name(name);
     if (!journal || journal->attempt != attempt) continue;
     const auto bytes = read_journal_file(fs, directory.path / name);
-    for (const auto& entry : format::decode_journal(bytes).records) {
+    format::JournalContents contents;
+    try {
+      contents = format::decode_journal(bytes);
+      check_belongs(contents.header, *journal, directory.run);
+    } catch (const Error& error) {
+      throw Error(error.code(),
+                  fmt::format("{}: {}", (directory.path / name).string(), error.what()));
+    }
+    for (const auto& entry : contents.records) {
       if (entry.record.kind != format::JournalKind::source_diff) continue;
       const Value* const diff = entry.record.payload.find("diff");
       if (diff == nullptr) continue;

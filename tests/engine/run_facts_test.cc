@@ -64,6 +64,41 @@ TEST_F(RunFactsTest, TheyAreDurableBeforeTheFirstStep) {
   EXPECT_EQ(reader.source_diff(record, 2), std::nullopt);
 }
 
+TEST_F(RunFactsTest, AResumeThatSaysNothingUsesAsManyDevicesAsBefore) {
+  Store store = open();
+  {
+    ckp::Run run = store.create_run(described());
+    save(run, 1);
+  }
+  { ckp::Run run = store.resume_run("cnn"); }
+  EXPECT_EQ(open().run("cnn").attempts.at(1).devices, 4);
+}
+
+TEST_F(RunFactsTest, ANotherRunsJournalTellsNothing) {
+  Store store = open();
+  { ckp::Run run = store.create_run(described()); }
+  RunOptions options = described();
+  options.name = "other";
+  {
+    ckp::Run run = store.create_run(options);
+    run.log(1, 1, {{"loss", 1.0}});
+  }
+  const RunRecord run = store.run("cnn"), other = store.run("other");
+  for (const auto& file : std::filesystem::directory_iterator(path() / "runs" / other.directory)) {
+    const std::string name = file.path().filename().string();
+    if (name.starts_with("journal-")) {
+      std::filesystem::copy_file(file.path(), path() / "runs" / run.directory / name);
+    }
+  }
+  MetricFollower follower = store.follow(run);
+  EXPECT_TRUE(follower.read().empty());
+  ASSERT_EQ(follower.unread().size(), 1u);
+  EXPECT_NE(follower.unread()[0].find("the journal is of run " + other.id.hex()),
+            std::string::npos);
+  EXPECT_TRUE(follower.read().empty());
+  EXPECT_EQ(follower.unread().size(), 1u) << "told once";
+}
+
 TEST_F(RunFactsTest, AResumeHasFactsOfItsOwn) {
   Store store = open();
   {
@@ -89,7 +124,7 @@ TEST_F(RunFactsTest, AResumeHasFactsOfItsOwn) {
     EXPECT_EQ(record.data_in(1).at("version"), Value("2026-07"));
     EXPECT_EQ(record.data_in().at("version"), Value("2026-08"));
     EXPECT_EQ(record.attempts.at(1).devices, 8);
-    EXPECT_EQ(record.attempts.at(2).devices, 1);
+    EXPECT_EQ(record.attempts.at(2).devices, 8);
     EXPECT_EQ(store.source_diff(record, 2), "\xff\n");
   }
 }

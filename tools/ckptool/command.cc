@@ -28,6 +28,13 @@ std::vector<std::string> tell_missing(const Store& store, const RunRecord& run) 
   return missing;
 }
 
+void tell_unread(const Store& store, const MetricFollower& follower) {
+  for (const std::string& line : follower.unread()) {
+    complain(fmt::format("warning: {}; its points are missing here; run: ckptool verify {}",
+                         printable(line), shell_word(store.path().string())));
+  }
+}
+
 Command::Command(std::string name, std::string summary, std::string example)
     : name_(std::move(name)), summary_(std::move(summary)), example_(std::move(example)) {}
 

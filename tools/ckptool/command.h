@@ -33,6 +33,8 @@ class OpenedStore : public Store {
 
 // Says on standard error which checkpoints of a run are not in its list; returns what it said.
 std::vector<std::string> tell_missing(const Store& store, const RunRecord& run);
+// The same of the journals that `follower` could not read.
+void tell_unread(const Store& store, const MetricFollower& follower);
 
 class Command {
  public:

@@ -180,7 +180,8 @@ class Diff : public Command {
     }
     std::vector<ValueChange> parameters;
     if (a.run.has_value() && b.run.has_value()) {
-      parameters = compare(a.run->parameters, b.run->parameters);
+      parameters = compare(a.run->parameters_in(a.checkpoint.record().attempt),
+                           b.run->parameters_in(b.checkpoint.record().attempt));
     }
     const auto metrics =
         compare(metric_values(a.checkpoint.record()), metric_values(b.checkpoint.record()));

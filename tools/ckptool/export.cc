@@ -50,18 +50,20 @@ class Export : public Command {
     const RunRecord record = store.run(found.rest[0]);
     tell_missing(store, record);
     const RunHistory history(record, store.checkpoints(record.id));
+    MetricFollower follower = store.follow(record);
+    const std::vector<MetricPoint> points = follower.read();
+    tell_unread(store, follower);
     Json diffs = Json::object();
     for (const Attempt& attempt : record.attempts) {
       if (auto diff = store.source_diff(record, attempt.number)) {
         diffs[std::to_string(attempt.number)] = std::move(*diff);
       }
     }
-    context.output.text(document(
-        {{"export_version", export_version},
-         {"run", history_json(history)},
-         {"checkpoints", checkpoints_json(history)},
-         {"metrics", series_json(record, history, store.metrics(record, Superseded::included))},
-         {"source_diffs", diffs}}));
+    context.output.text(document({{"export_version", export_version},
+                                  {"run", history_json(history)},
+                                  {"checkpoints", checkpoints_json(history)},
+                                  {"metrics", series_json(record, history, points)},
+                                  {"source_diffs", diffs}}));
     return ExitCode::ok;
   }
 };

@@ -39,8 +39,10 @@ class Metrics : public Command {
     const OpenedStore store(context, found.path);
     const RunRecord record = store.run(found.rest[0]);
     const MetricNames wanted({found.rest.begin() + 1, found.rest.end()});
-    std::vector<MetricPoint> points =
-        store.metrics(record, all_ ? Superseded::included : Superseded::left_out);
+    MetricFollower follower = store.follow(record);
+    std::vector<MetricPoint> points = follower.read();
+    if (!all_) points = current_points(record, store.checkpoints(record.id), std::move(points));
+    tell_unread(store, follower);
     wanted.check(record, points);
     wanted.keep(points);
     if (csv_ && !json()) {

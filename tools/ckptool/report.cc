@@ -66,6 +66,10 @@ class Report : public Command {
       throw UsageError(
           fmt::format("--output {}: is a directory; expected a file", printable(file_)));
     }
+    if (!std::filesystem::is_regular_file(file_)) {
+      throw UsageError(
+          fmt::format("--output {}: is a device or a pipe; expected a file", printable(file_)));
+    }
     if (force_ || is_report_file(file_, fs)) return;
     throw Error(ErrorCode::already_exists,
                 fmt::format("{}: exists already and is no report; another name, or --force to "

@@ -129,7 +129,9 @@ class Collector {
 
   // Thinned out at once to the most that one may have: the whole is in memory for one run only.
   void add_series(const RunRecord& run) {
-    std::vector<MetricPoint> points = store_.metrics(run, Superseded::included);
+    MetricFollower follower = store_.follow(run);
+    std::vector<MetricPoint> points = follower.read();
+    for (const std::string& line : follower.unread()) unread("run " + run.name, line);
     std::map<std::string, std::vector<SeriesPoint>> all, current;
     for (const MetricPoint& point : points) {
       first_of_.try_emplace({run.id, point.attempt}, SeriesPoint{point.epoch, point.step, 0});

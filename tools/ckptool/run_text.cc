@@ -38,7 +38,9 @@ Facts attempt_facts(const Attempt& attempt) {
   Facts facts{{"started", local_time(attempt.started_ns)}};
   if (attempt.last_seen_ns != 0) facts.emplace_back("last seen", local_time(attempt.last_seen_ns));
   facts.emplace_back("process", fmt::format("{} on {}", attempt.pid, printable(attempt.host)));
-  if (attempt.devices != 1) facts.emplace_back("devices", number_text(attempt.devices));
+  if (attempt.devices != 1) {
+    facts.emplace_back("devices in use", number_text(attempt.devices));
+  }
   if (attempt.continued_from.has_value()) {
     facts.emplace_back("continued from", short_id(*attempt.continued_from));
   }
@@ -111,13 +113,24 @@ Json history_json(const RunHistory& history) {
 
 std::string maker_text(const RunRecord& run, std::uint32_t attempt) {
   Facts facts{{"run", run.name}, {"attempt", std::to_string(attempt)}};
-  if (const Attempt* const one = attempt_of(run, attempt)) append_facts(facts, attempt_facts(*one));
+  const Attempt* const one = attempt_of(run, attempt);
+  if (one == nullptr) {
+    facts.emplace_back("note",
+                       "the journal of this attempt cannot be read, so what it recorded is "
+                       "not known; ckptool verify says more");
+    return group("made by", facts);
+  }
+  append_facts(facts, attempt_facts(*one));
   append_facts(facts, flatten(run.environment_in(attempt)));
   return group("made by", facts) + group("parameters", flatten(run.parameters_in(attempt))) +
          group("data", flatten(run.data_in(attempt)));
 }
 
 Json maker_json(const RunRecord& run, std::uint32_t attempt) {
+  if (attempt_of(run, attempt) == nullptr) {  // its journal cannot be read
+    return {{"run", run.name},       {"run_id", run.id.hex()}, {"attempt", attempt},
+            {"parameters", nullptr}, {"data", nullptr},        {"environment", nullptr}};
+  }
   return {{"run", run.name},
           {"run_id", run.id.hex()},
           {"attempt", attempt},

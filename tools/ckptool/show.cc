@@ -166,10 +166,19 @@ class Show : public Command {
                          std::uint32_t attempt) {
     const auto diff = store.source_diff(run, attempt);
     if (!diff && !json()) {
+      const Value::Map environment = run.environment_in(attempt);
+      const auto error = environment.find("git_error");
+      const auto* text = error == environment.end() ? nullptr : error->second.get_if<std::string>();
+      const std::string why =
+          text == nullptr ? "its work tree was as committed, or there was none" : printable(*text);
       throw Error(ErrorCode::not_found,
-                  fmt::format("run {}: attempt {} has recorded no source diff: its work tree was "
-                              "as committed, or there was none",
-                              printable(run.name), attempt));
+                  fmt::format("run {}: attempt {} has recorded no source diff: {}",
+                              printable(run.name), attempt, why));
+    }
+    if (diff && run.environment_in(attempt).contains("git_diff_cut")) {
+      complain(
+          "warning: the diff was cut when it was recorded (it was larger than the program's "
+          "limit), so git apply will not take it as a whole");
     }
     print(context,
           {{"run", run.name},

@@ -39,12 +39,9 @@ class Tail : public Command {
     positional("RUN", "A run's name or the beginning of its id");
     positional("NAME", "Metrics to print; left out: all", true);
     flag("--follow,-f", follow_, "Go on printing as the run logs");
-    CLI::Validator positive = CLI::PositiveNumber;
-    positive.description("");
     app()
         ->add_option("--lines,-n", lines_, "So many of the points that are there (10)")
-        ->type_name("N")
-        ->check(positive);
+        ->type_name("N");
   }
 
   ExitCode run(Context& context) override {
@@ -55,7 +52,8 @@ class Tail : public Command {
     MetricFollower follower = store.follow(record);
     std::vector<MetricPoint> points =
         current_points(record, store.checkpoints(record.id), follower.read());
-    if (!follow_) wanted.check(record, points);
+    tell_unread(store, follower);
+    if (!follow_ || !points.empty()) wanted.check(record, points);
     wanted.keep(points);
     const std::size_t shown = std::min<std::size_t>(points.size(), lines_.value_or(10));
     points.erase(points.begin(), points.end() - static_cast<std::ptrdiff_t>(shown));

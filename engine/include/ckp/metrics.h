@@ -36,8 +36,8 @@ std::vector<MetricPoint> current_points(const RunRecord& run,
                                         const std::vector<CheckpointRecord>& checkpoints,
                                         std::vector<MetricPoint> points);
 
-// Reads the journals of one run again and again, each byte once; made by Store::follow. Damaged
-// stretches are passed over: verify names them. One thread at a time; holds no file open.
+// Reads the journals of one run again and again, each byte once; made by Store::follow. What is
+// damaged, or another run's, is passed over. One thread at a time; holds no file open.
 class MetricFollower {
  public:
   MetricFollower(std::shared_ptr<FileSystem> fs, std::filesystem::path run_directory);
@@ -48,6 +48,9 @@ class MetricFollower {
   // What has come since the last call, by attempt, then in the order in which it was logged. Waits
   // for nothing. Throws what reading throws; nothing for a run that was removed meanwhile.
   std::vector<MetricPoint> read();
+  // What read() has passed over so far, one line each with the file's path. What a process is about
+  // to append, or has been killed while it did, is none of it. verify says more.
+  const std::vector<std::string>& unread() const;
 
  private:
   struct State;

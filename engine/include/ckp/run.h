@@ -34,7 +34,7 @@ struct AttemptOptions {
   Value::Map parameters = {};
   Value::Map environment = {};
   DataSet data = {};
-  double devices = 1;
+  std::optional<double> devices = std::nullopt;  // 0 or more
 };
 
 // Made by Store::create_run and Store::resume_run. Holds the run: as long as this object lives (and
@@ -60,16 +60,16 @@ class Run {
   // Checkpoints that resume passed over because they were damaged, each with the reason.
   const std::vector<std::string>& skipped() const;
 
-  // Saves a checkpoint. The state's memory is the caller's again when save returns (or later, if the
-  // caller likes: SnapshotMode in save.h); the work goes on in the background, and saves commit in the order of the calls.
-  // When wait() of the handle has returned the checkpoint is durable: it survives a crash of the
-  // process, the machine or the power. wait() throws Error(locked) when a newer attempt has taken
-  // the run over, Error(out_of_space) and others; nothing is lost then, and training may go on and
-  // save again later. save itself throws Error(invalid_argument) for options that make no sense,
-  // std::bad_alloc without memory for the copy, and an earlier save's error that nobody has waited
-  // for; nothing has been saved then. With SnapshotMode::none it throws what wait() would. With
-  // SnapshotMode::lazy it first waits until the save before has copied, and what goes wrong in
-  // copying is for wait() to throw.
+  // Saves a checkpoint. The state's memory is the caller's again when save returns (or later, if
+  // the caller likes: SnapshotMode in save.h); the work goes on in the background, and saves commit
+  // in the order of the calls. When wait() of the handle has returned the checkpoint is durable: it
+  // survives a crash of the process, the machine or the power. wait() throws Error(locked) when a
+  // newer attempt has taken the run over, Error(out_of_space) and others; nothing is lost then, and
+  // training may go on and save again later. save itself throws Error(invalid_argument) for options
+  // that make no sense, std::bad_alloc without memory for the copy, and an earlier save's error
+  // that nobody has waited for; nothing has been saved then. With SnapshotMode::none it throws what
+  // wait() would. With SnapshotMode::lazy it first waits until the save before has copied, and what
+  // goes wrong in copying is for wait() to throw.
   PendingSave save(const StateDict& state, const SaveOptions& options);
 
   // Appends points of metric series to the run's journal: microseconds, and no wait for the disk
