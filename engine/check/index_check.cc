@@ -27,6 +27,17 @@ std::set<Uuid> packs_with_a_file(FileSystem& fs, const StoreLayout& layout) {
 // Its manifest was read, whether or not this version understands all of its features.
 bool has_record(const PackFacts& pack) { return !pack.record.id.is_nil(); }
 
+// A run's end reaches its journal before the index, so that the index may be behind with it.
+void take_end_from(const RunRecord& known, RunRecord& record) {
+  record.status = known.status;
+  for (Attempt& attempt : record.attempts) {
+    const auto same =
+        std::find_if(known.attempts.begin(), known.attempts.end(),
+                     [&](const Attempt& one) { return one.number == attempt.number; });
+    if (same != known.attempts.end()) attempt.last_seen_ns = same->last_seen_ns;
+  }
+}
+
 }  // namespace
 
 IndexSummary rows_of_pack(const CheckpointRecord& checkpoint,
@@ -97,7 +108,6 @@ void IndexChecker::check_itself(bool heal) {
   }
 }
 
-// A run's status reaches its journal before the index, so that the index may be behind with it.
 IndexSummary IndexChecker::expected_rows(const Snapshot& snapshot, const Index& index) {
   IndexSummary total;
   for (const RunFacts& run : snapshot.runs) {
@@ -105,7 +115,7 @@ IndexSummary IndexChecker::expected_rows(const Snapshot& snapshot, const Index& 
     std::optional<RunRecord> record = run.record;
     if (passed_over_.contains(run.directory.run)) record = known;
     if (!record) continue;
-    if (known) record->status = known->status;
+    if (known) take_end_from(*known, *record);
     add(total, summary_of([&](IndexUpdate& update) { update.put_run(*record); }));
   }
   for (const auto& [uuid, pack] : snapshot.packs) {

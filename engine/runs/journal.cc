@@ -102,8 +102,14 @@ class Merger {
   explicit Merger(RunJournals& out) : out_(out) {}
 
   void add(const format::JournalContents& journal) {
-    // Every attempt begins in progress. A journal without a single whole record says nothing.
-    if (!journal.records.empty()) status_ = RunStatus::in_progress;
+    // Every attempt begins in progress. A journal without a single whole record says nothing, and
+    // one that an attempt went on in, or had before, nothing new.
+    const bool is_known =
+        std::any_of(journal.records.begin(), journal.records.end(), [&](const auto& entry) {
+          return entry.record.kind == format::JournalKind::attempt_opened &&
+                 attempts_.contains(attempt_from_payload(entry.record.payload).number);
+        });
+    if (!journal.records.empty() && !is_known) status_ = RunStatus::in_progress;
     newest_ = nullptr;
     for (const auto& entry : journal.records) add(entry.record, journal.header.run);
   }

@@ -70,6 +70,23 @@ TEST_F(JournalRenewalTest, PointsOfAJournalThatCouldNotBeSyncedAreInTheNextOne) 
   EXPECT_EQ(store.run("a").status, RunStatus::completed);
 }
 
+// Their names do not tell which of an attempt's journals came first.
+TEST_F(JournalRenewalTest, ARunThatHasEndedStaysSoWhenTheIndexIsMadeAnew) {
+  Store store = make();
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) {
+    ckp::Run run = store.create_run(run_options(name));
+    run.log(0, 1, {{"loss", 1.0}});
+    fs_->plan({.at = 1, .only = [](const std::string& operation) {
+                 return operation.starts_with("sync ") && is_journal(operation);
+               }});
+    save(run, 1);
+    fs_->clear();
+    run.finish(RunStatus::completed);
+  }
+  store.rebuild_index();
+  for (const RunRecord& run : store.runs()) EXPECT_EQ(run.status, RunStatus::completed) << run.name;
+}
+
 TEST_F(JournalRenewalTest, WhatCannotBeReadBackIsTold) {
   Store store = make();
   ckp::Run run = store.create_run(run_options("a"));

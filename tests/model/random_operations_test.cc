@@ -162,6 +162,8 @@ class World {
     Answers all;
     for (RunRecord& run : store_->runs()) {
       auto checkpoints = store_->checkpoints(run.id);
+      // Of a run that lives it is the time of asking.
+      if (run.status == RunStatus::in_progress) run.attempts.back().last_seen_ns = 0;
       all.emplace_back(std::move(run), std::move(checkpoints));
     }
     return all;

@@ -7,10 +7,11 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 real_ctest=$(command -v ctest)
 
-mkdir -p "$tree"/{tests/fuzz,tools,bin,build/release,build/collisions}
+mkdir -p "$tree"/{tests/fuzz,tests/libtorch,tools,bin,build/release,build/collisions}
 cp "$tests"/run.sh "$tests"/skipped.sh "$tree/tests/"
 printf '#!/bin/sh\n' | tee "$tree/tools/install-deps.sh" "$tree/bin/cmake" >/dev/null
 printf '#!/bin/sh\necho FUZZED\n' >"$tree/tests/fuzz/run.sh"
+printf '#!/bin/sh\necho "SKIPPED: there is no pip"\nexit 77\n' >"$tree/tests/libtorch/wheel.sh"
 cat >"$tree/bin/ctest" <<END
 #!/bin/sh
 [ "\$1" = --preset ] || exit 9
@@ -18,7 +19,7 @@ build="$tree/build/\$2"
 shift 2
 exec "$real_ctest" --test-dir "\$build" "\$@"
 END
-chmod +x "$tree"/bin/* "$tree"/tools/* "$tree/tests/fuzz/run.sh"
+chmod +x "$tree"/bin/* "$tree"/tools/* "$tree"/tests/{fuzz/run,libtorch/wheel}.sh
 
 cat >"$tree/build/release/CTestTestfile.cmake" <<'END'
 add_test(Gtest.One sh -c "seq 2000; echo; echo '/a/b_test.cc:7: Skipped'; echo 'needs <mount> & such'; echo; echo '[  SKIPPED ] Gtest.One (0 ms)'")
@@ -52,7 +53,8 @@ expected='release: 3 skipped, which proves nothing:
 run
 [ "$status" -eq 0 ] || fail "a skipped test made run.sh fail"
 [ "$(sed '1,/^FUZZED$/d' "$tree/out")" = "$expected
-collisions: no test was skipped" ] || fail "not what was skipped, or not at the end"
+collisions: no test was skipped
+wheel: SKIPPED: there is no pip" ] || fail "not what was skipped, or not at the end"
 
 echo 'add_test(Bad.One false)' >>"$tree/build/release/CTestTestfile.cmake"
 run release --parallel 2
