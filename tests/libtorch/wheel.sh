@@ -42,7 +42,8 @@ cmake --build "$directory/build"
 
 export OMP_NUM_THREADS=1
 tests=$directory/build/bin/ckp_libtorch_tests
-"$tests" --gtest_brief=1
+# A shell that was started in the background ignores SIGINT, and so would the tests.
+env --default-signal "$tests" --gtest_brief=1
 
 export CKP_EXCHANGE=$directory/exchange
 rm -rf "$CKP_EXCHANGE"
