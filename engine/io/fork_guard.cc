@@ -12,7 +12,7 @@ namespace {
 
 // Never destroyed, so that files may outlive every static destructor.
 constinit std::mutex mutex;
-constinit ForkGuarded* first = nullptr;
+constinit ForkGuarded* first_guarded = nullptr;
 
 }  // namespace
 
@@ -20,7 +20,7 @@ struct ForkGuardList {
   static void prepare() { mutex.lock(); }
   static void parent() { mutex.unlock(); }
   static void child() {
-    for (ForkGuarded* entry = first; entry != nullptr;) {
+    for (ForkGuarded* entry = first_guarded; entry != nullptr;) {
       ForkGuarded* next = entry->next_;
       entry->abandon_in_child();
       entry->abandoned_ = true;
@@ -28,7 +28,7 @@ struct ForkGuardList {
       entry->previous_ = entry->next_ = nullptr;
       entry = next;
     }
-    first = nullptr;
+    first_guarded = nullptr;
     mutex.unlock();
   }
   // 0, or why the handlers could not be installed. From the start of the program: a fork that
@@ -46,16 +46,16 @@ void ForkGuarded::enrol(const Section&) {
     throw std::system_error(ForkGuardList::install_error, std::generic_category(),
                             "pthread_atfork");
   }
-  next_ = first;
-  if (first != nullptr) first->previous_ = this;
-  first = this;
+  next_ = first_guarded;
+  if (first_guarded != nullptr) first_guarded->previous_ = this;
+  first_guarded = this;
   enrolled_ = true;
   owner_ = ::getpid();
 }
 
 void ForkGuarded::withdraw(const Section&) {
   if (!enrolled_) return;
-  (previous_ != nullptr ? previous_->next_ : first) = next_;
+  (previous_ != nullptr ? previous_->next_ : first_guarded) = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
   enrolled_ = false;
