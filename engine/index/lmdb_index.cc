@@ -171,7 +171,8 @@ class LmdbEnvironment : public Environment {
       rc = mdb_env_create(&env_);
       if (rc == 0) rc = mdb_env_set_maxdbs(env_, table_count);
       if (rc == 0) rc = mdb_env_set_mapsize(env_, size);
-      if (rc == 0) rc = mdb_env_open(env_, directory_.c_str(), MDB_NOLOCK | MDB_NOTLS | MDB_NOMETASYNC, 0664);
+      if (rc == 0)
+        rc = mdb_env_open(env_, directory_.c_str(), MDB_NOLOCK | MDB_NOTLS | MDB_NOMETASYNC, 0664);
     }
     MDB_stat main{};
     if (rc == 0) rc = mdb_env_stat(env_, &main);

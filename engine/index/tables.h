@@ -61,9 +61,9 @@ class Tables {
 
   // Runs `body` in a transaction. Read transactions hold back every writer: copy and leave.
   virtual void read(const std::function<void(TableReader&)>& body) const = 0;
-  // Runs `body` and commits; when `body` throws nothing has happened. May run it again after growing
-  // the map. After a failed commit every call throws. A power cut can take back the last commit, as
-  // a whole, until the next one or sync().
+  // Runs `body` and commits; when `body` throws nothing has happened. May run it again after
+  // growing the map. After a failed commit every call throws. A power cut can take back the last
+  // commit, as a whole, until the next one or sync().
   virtual void write(const std::function<void(TableWriter&)>& body) = 0;
   // Makes every commit so far durable.
   virtual void sync() = 0;

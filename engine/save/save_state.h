@@ -16,7 +16,7 @@ struct PendingSave::State {
   State();
   bool is_done() const { return done.load(std::memory_order_acquire); }
   void finish(std::exception_ptr failure) noexcept;
-  // The state's memory is the caller's again. Before the first, it is not; without any, it is.
+  // From hold_memory() to let_go_of_memory(), or the end, the state's memory is not the caller's.
   void hold_memory() { holds_memory = true; }
   void let_go_of_memory() noexcept;
   void wait();

@@ -69,9 +69,9 @@ struct SaveReport {
   std::uint64_t bytes_written = 0;    // file size
   std::uint64_t bytes_copied = 0;     // by the snapshot: of chunks that have changed
   std::int64_t stall_ns = 0;          // the caller's thread, inside save
-  std::int64_t compare_ns = 0;        // looking for what has changed; a part of the stall unless lazy
-  std::int64_t snapshot_ns = 0;       // copying that, likewise
-  std::int64_t queue_ns = 0;          // between the snapshot and the background thread's turn
+  std::int64_t compare_ns = 0;   // looking for what has changed; a part of the stall unless lazy
+  std::int64_t snapshot_ns = 0;  // copying that, likewise
+  std::int64_t queue_ns = 0;     // between the snapshot and the background thread's turn
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
 };
 
@@ -89,8 +89,9 @@ class PendingSave {
   bool done() const;
   // Whether WhenBusy made nothing of this save. Known at once; of a lazy one, after wait_copied.
   bool skipped() const;
-  // Waits until the memory of the state is the caller's again (SnapshotMode::lazy; otherwise it is).
-  // Throws nothing: also a save that fails lets go of it. In a forked child it returns at once.
+  // Waits until the memory of the state is the caller's again (SnapshotMode::lazy; otherwise it
+  // is). Throws nothing: also a save that fails lets go of it. In a forked child it returns at
+  // once.
   void wait_copied() const noexcept;
   // Waits for the end. Returns the report: the checkpoint is durable, unless the save was skipped.
   // Or throws the error that made the save fail, each time it is called; the Run does not report it
