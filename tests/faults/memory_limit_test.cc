@@ -1,9 +1,13 @@
 // Bounded memory (P16): what may grow with a store is what its chunks' numbers and digests need,
 // and never with their bytes.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
 #include <cstring>
+#include <fstream>
+#include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -24,6 +28,7 @@ constexpr std::size_t chunk_size = 4096;
 constexpr std::size_t tensors = 500;         // below chunk_size / 8: see ManyChunks
 constexpr std::size_t storage_chunks = 100;  // of each tensor
 constexpr std::uint64_t mebibyte = 1u << 20;
+constexpr std::size_t state_size = 256 * mebibyte, state_tensor = 4 * mebibyte;
 
 // Tensors that lie in one buffer, each eight bytes behind the one before, so that no chunk equals
 // another although all are nearly empty: small in memory and on disk, many in number.
@@ -54,6 +59,55 @@ class ManyChunks {
 
 // What a process may have in heap, stacks and other private memory.
 std::uint64_t allowed(std::uint64_t chunks) { return 64 * mebibyte + 64 * chunks; }
+
+// Of this process, in bytes: what RLIMIT_DATA limits.
+std::uint64_t private_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::uint64_t kibibytes = 0;
+    if (word == "VmData:" && status >> kibibytes) return 1024 * kibibytes;
+  }
+  throw std::runtime_error("/proc/self/status has no VmData");
+}
+
+// Trains and saves in a process that may take `budget` bytes more than it has when its state is
+// there.
+void save_within(SnapshotMode snapshot, std::uint64_t budget) {
+  if (test::sanitized) GTEST_SKIP() << "a sanitizer's own memory is not bounded";
+  const test::TemporaryDirectory directory{test::memory_directory()};
+  test::ChildProcess trainer([&] {
+    std::vector<std::uint64_t> weights(state_size / 8);
+    Store store = Store::create(directory / "store");
+    ckp::Run run = store.create_run({.name = "run"});
+    StateDict state;
+    for (std::size_t at = 0; at < weights.size(); at += state_tensor / 8) {
+      state.add(std::to_string(at),
+                contiguous_view(DType::int64, {state_tensor / 8}, &weights[at]));
+    }
+    const rlim_t limit = private_memory() + budget;
+    const rlimit both{limit, limit};
+    if (::setrlimit(RLIMIT_DATA, &both) != 0) return 1;
+    std::mt19937_64 noise(1);
+    for (std::int64_t epoch = 1; epoch <= 4; ++epoch) {
+      for (std::uint64_t& weight : weights) weight = noise();
+      const SaveReport report = run.save(state, {.epoch = epoch, .snapshot = snapshot}).wait();
+      if (report.bytes_written < state_size) return 2;
+    }
+    return 0;
+  });
+  EXPECT_EQ(trainer.wait(), 0);
+  test::figure(
+      "P16 memory of saves",
+      fmt::format("{} MiB of noise, saved four times {}, in {} MiB more", state_size / mebibyte,
+                  snapshot == SnapshotMode::none ? "in place" : "in the background",
+                  budget / mebibyte));
+}
+
+TEST(MemoryLimitTest, ASaveInPlaceTakes128MiB) { save_within(SnapshotMode::none, 128 * mebibyte); }
+
+TEST(MemoryLimitTest, ASaveInTheBackgroundTakesWhatHasChangedAnd128MiB) {
+  save_within(SnapshotMode::copied, state_size + 128 * mebibyte);
+}
 
 TEST(MemoryLimitTest, VerifyAndPruneOfManyChunks) {
   if (test::sanitized) GTEST_SKIP() << "a sanitizer's own memory is not bounded";
