@@ -13,6 +13,7 @@
 #include "io/durable_file.h"
 #include "runs/record_codec.h"
 #include "store/index_sync.h"
+#include "store/marks.h"
 
 namespace ckp {
 namespace {
@@ -109,7 +110,7 @@ class Carrier {
   void change(StoreLock& lock) {
     changing_ = true;
     const bool trusted = core_.is_trusted(lock);
-    if (changes_names()) number_ = lock.begin(all_runs);  // P5
+    if (changes_files()) number_ = lock.begin(all_runs);  // P5
     write_identity();
     if (plan_.marks) write_marks(fs_, core_.layout(), core_.uuid(), plan_.marks->marks);
     for (const PutBack& move : plan_.moves) put_back(fs_, move);
@@ -119,11 +120,12 @@ class Carrier {
     retire();
     remove_unusable();
     for (const IndexObstacle& obstacle : plan_.obstacles) fs_.remove(obstacle.path);
+    facts_ = known_facts(fs_, core_.layout(), core_.uuid()).value_or(LaterFacts{});
     update_index(lock, trusted);  // P7
   }
 
-  bool changes_names() const {
-    return !plan_.packs.empty() || !plan_.journals.empty() || !plan_.moves.empty();
+  bool changes_files() const {
+    return !plan_.packs.empty() || !plan_.journals.empty() || !plan_.moves.empty() || plan_.marks;
   }
 
   void write_identity() {
@@ -226,13 +228,15 @@ class Carrier {
 
   void update_index(StoreLock& lock, bool trusted) {
     const bool none = core_.index_state() == StoreCore::IndexState::none;
-    const bool changes_rows = changes_names() || !plan_.forgotten.empty();
-    if (!none && (plan_.rebuild_index || (changes_rows && !trusted))) {
+    const bool changes_rows = changes_files() || !plan_.forgotten.empty();
+    // Marks that were lost, or are those of the other copy, may be in any row.
+    const bool changes_any = plan_.rebuild_index || plan_.marks;
+    if (!none && (changes_any || (changes_rows && !trusted))) {
       core_.rebuild(lock);
       return;
     }
     if (!changes_rows) return;
-    if (!changes_names()) lock.begin(all_runs);
+    if (!changes_files()) lock.begin(all_runs);
     core_.finish_removal(lock, trusted, [&](IndexUpdate& update) {
       for (const LostFile& lost : plan_.forgotten) forget(update, lost.checkpoint);
       for (std::size_t i = 0; i < plan_.packs.size(); ++i) put(update, plan_.packs[i], made_[i]);
@@ -255,6 +259,7 @@ class Carrier {
     if (repair.record) {
       CheckpointRecord record = *repair.record;
       record.file_size = made.rewritten.directory.file_size;
+      facts_.apply_to(record);
       update.put_checkpoint(record);
       update.put_chunks(chunk_rows(made.rewritten.directory));
     }
@@ -266,7 +271,8 @@ class Carrier {
     const auto file = find_pack(fs_, core_.layout(), repair.directory, repair.uuid);
     if (!file || file->name.state != PackState::live) return;
     try {
-      const ScannedCheckpoint kept = read_checkpoint(fs_, *file);
+      ScannedCheckpoint kept = read_checkpoint(fs_, *file);
+      facts_.apply_to(kept.record);
       update.put_checkpoint(kept.record);
       update.put_chunks(chunk_rows(kept.pack.directory));
     } catch (const Error& error) {
@@ -285,7 +291,8 @@ class Carrier {
   // A run without journals is what its checkpoints say, and one without either is none.
   void put_run(IndexUpdate& update, const std::string& directory) {
     const RunDirectory files = list_run(fs_, core_.layout(), directory);
-    if (const auto run = read_run(fs_, files)) {
+    if (auto run = read_run(fs_, files)) {
+      facts_.apply_to(*run);
       update.put_run(*run);
     } else {
       update.erase_run(files.run);
@@ -302,6 +309,7 @@ class Carrier {
   SetAside aside_;
   std::vector<NewPacks> made_;
   std::vector<std::filesystem::path> removed_;
+  LaterFacts facts_;
   std::uint64_t number_ = 0;
   bool changing_ = false;  // from here on the originals set aside are needed
 };

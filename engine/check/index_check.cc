@@ -8,6 +8,7 @@
 
 #include "ckp/error.h"
 #include "store/index_sync.h"
+#include "store/marks.h"
 
 namespace ckp {
 namespace {
@@ -71,10 +72,16 @@ void IndexChecker::look_before() {
       changed_ = true;
       check_.notes.push_back(fmt::format("{}; it is made anew from the files", error.what()));
     } else if (error.code() != ErrorCode::not_found) {
-      check_.notes.push_back(
-          fmt::format("the index was not compared with the files: {}", error.what()));
+      note_not_compared(error);
     }
   }
+}
+
+// What is in the way of looking before is in the way of comparing, too.
+void IndexChecker::note_not_compared(const Error& error) {
+  std::string note = fmt::format("the index was not compared with the files: {}", error.what());
+  if (std::ranges::find(check_.notes, note) != check_.notes.end()) return;
+  check_.notes.push_back(std::move(note));
 }
 
 // Every way to take a checkpoint away tells the index before the file goes.
@@ -108,7 +115,8 @@ void IndexChecker::check_itself(bool heal) {
   }
 }
 
-IndexSummary IndexChecker::expected_rows(const Snapshot& snapshot, const Index& index) {
+IndexSummary IndexChecker::expected_rows(const Snapshot& snapshot, const LaterFacts& facts,
+                                         const Index& index) {
   IndexSummary total;
   for (const RunFacts& run : snapshot.runs) {
     const auto known = index.run(run.directory.run);
@@ -116,13 +124,18 @@ IndexSummary IndexChecker::expected_rows(const Snapshot& snapshot, const Index& 
     if (passed_over_.contains(run.directory.run)) record = known;
     if (!record) continue;
     if (known) take_end_from(*known, *record);
+    record->later.clear();
+    facts.apply_to(*record);
     add(total, summary_of([&](IndexUpdate& update) { update.put_run(*record); }));
   }
   for (const auto& [uuid, pack] : snapshot.packs) {
     if (pack.file.name.state != PackState::live) continue;
+    const bool has_facts = facts.checkpoints.contains(uuid);
     const auto [known, is_new] = expected_.try_emplace(uuid);
-    if (is_new) {
-      known->second = rows_of_pack(pack.record, open_pack(core_.fs(), pack.file.path).directory);
+    if (is_new || has_facts) {
+      CheckpointRecord record = pack.record;
+      facts.apply_to(record);
+      known->second = rows_of_pack(record, open_pack(core_.fs(), pack.file.path).directory);
     }
     add(total, known->second);
   }
@@ -141,15 +154,16 @@ void IndexChecker::compare(PackCache& cache) {
         });
     // What the index should say about a damaged pack, or a run that is away, nobody knows.
     if (unknown || !snapshot.unreachable_runs.empty()) return;
+    const auto facts = known_facts(core_.fs(), core_.layout(), core_.uuid());
+    if (!facts) return;
     core_.with_index([&](const Index& index) {
-      name_differences(expected_rows(snapshot, index), index.summary());
+      name_differences(expected_rows(snapshot, *facts, index), index.summary());
     });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::corrupt) {
       check_.damage.emplace_back(error.what());
     } else {
-      check_.notes.push_back(
-          fmt::format("the index was not compared with the files: {}", error.what()));
+      note_not_compared(error);
     }
   }
 }

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "check/pack_check.h"
+#include "ckp/error.h"
 #include "retention/snapshot.h"
+#include "runs/later_facts.h"
 #include "store/store_core.h"
 
 namespace ckp {
@@ -52,7 +54,8 @@ class IndexChecker {
 
  private:
   void find_lost();
-  IndexSummary expected_rows(const Snapshot& snapshot, const Index& index);
+  void note_not_compared(const Error& error);
+  IndexSummary expected_rows(const Snapshot& snapshot, const LaterFacts& facts, const Index& index);
   void name_differences(const IndexSummary& expected, const IndexSummary& found);
 
   StoreCore& core_;

@@ -151,7 +151,7 @@ class StoreVerifier {
       const auto pack = snapshot_.packs.find(*change.to);
       const bool known = pack != snapshot_.packs.end();
       if (known && pack->second.file.name.state == PackState::live) continue;
-      if (!known && is_live(core_, *change.to)) continue;
+      if (!known && find_live(core_, *change.to)) continue;
       add_finding(path, "",
                   fmt::format("{}: alias {} points at checkpoint {}, which is not in the store; "
                               "give it to another one: ckptool promote {} ADDRESS {}",
@@ -311,9 +311,9 @@ class StoreVerifier {
       ++files;
     }
     if (files == 0) return;
-    report_.notes.push_back(
-        fmt::format("{} files ({} bytes) were left by saves that died; the next prune removes them",
-                    files, bytes));
+    report_.notes.push_back(fmt::format(
+        "{} ({} bytes) left by saves that died; the next prune removes {}",
+        files == 1 ? "1 file" : fmt::format("{} files", files), bytes, files == 1 ? "it" : "them"));
   }
 
   StoreCore& core_;

@@ -14,6 +14,7 @@ namespace ckp {
 namespace {
 
 constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::int64_t longest_pending_ns = 24 * 3'600 * second_ns;
 
 struct Unit {
   char letter;
@@ -100,7 +101,20 @@ Ranking ranking_of(const KeepBest& rule, const RunRecord& run) {
                           rule.count, metric, run.name, metric, rule.count, metric));
 }
 
-void keep_best(const KeepBest& rule, const RunRecord& run, Line line, Reasons& reasons) {
+// A metric may come later: from an evaluation that runs beside the training. Until then nobody
+// knows whether the checkpoint is among the best. One that a later checkpoint has overtaken, or
+// that has waited for a day, waits no longer.
+void keep_pending(const std::string& metric, Line line, std::int64_t now_ns, Reasons& reasons) {
+  for (auto one = line.rbegin(); one != line.rend(); ++one) {
+    if (one->metrics.contains(metric)) return;
+    // A time in the future is a clock that was wrong: kept, as by keep_marked_or_young.
+    if (!one->resumable() || one->created_ns <= now_ns - longest_pending_ns) continue;
+    reasons.add(*one, fmt::format("pending: no {} yet", metric));
+  }
+}
+
+void keep_best(const KeepBest& rule, const RunRecord& run, Line line, std::int64_t now_ns,
+               Reasons& reasons) {
   const Ranking ranking = ranking_of(rule, run);
   std::vector<std::pair<double, const CheckpointRecord*>> ranked;
   for (const CheckpointRecord& checkpoint : line) {
@@ -118,6 +132,7 @@ void keep_best(const KeepBest& rule, const RunRecord& run, Line line, Reasons& r
     reasons.add(*checkpoint, fmt::format("best {} by {}:{}", ++rank, ranking.metric,
                                          ranking.better == Better::lower ? "min" : "max"));
   }
+  if (rule.count > 0) keep_pending(ranking.metric, line, now_ns, reasons);
 }
 
 // An epoch may have many saves, by steps: the last stands for it, a resumable one if there is one.
@@ -241,7 +256,7 @@ std::vector<KeepDecision> decide(const KeepPolicy& policy, const RunRecord& run,
   Reasons reasons;
   if (const auto newest = newest_resumable(line)) reasons.add(*newest, "newest resumable");
   keep_last(policy.last, line, reasons);
-  for (const KeepBest& rule : policy.best) keep_best(rule, run, line, reasons);
+  for (const KeepBest& rule : policy.best) keep_best(rule, run, line, now_ns, reasons);
   keep_every(policy, line, reasons);
   for (const CheckpointRecord& one : checkpoints) {
     keep_marked_or_young(policy, one, now_ns, reasons);

@@ -76,11 +76,13 @@ Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& poli
                std::span<const std::string> names, const PruneOptions& options) {
   Plan plan;
   plan.chosen = choose_runs(core, snapshot, names);
-  const auto aliases = current_aliases(read_marks(core).aliases);
+  const Marks marks = read_marks(core);
+  const auto aliases = current_aliases(marks.aliases);
   for (const RunFacts& run : snapshot.runs) {
     if (!run.record || !plan.chosen.contains(run.record->id)) continue;
-    for (KeepDecision& decision :
-         decide(policy, *run.record, run.checkpoints, core.clock().now_ns())) {
+    std::vector<CheckpointRecord> checkpoints = run.checkpoints;
+    for (CheckpointRecord& checkpoint : checkpoints) marks.facts.apply_to(checkpoint);
+    for (KeepDecision& decision : decide(policy, *run.record, checkpoints, core.clock().now_ns())) {
       keep_aliased(aliases, decision);
       if (!decision.keep) plan.going.insert(decision.checkpoint.id);
       plan.report.entries.push_back({std::move(decision), run.record->name, 0, {}});

@@ -110,7 +110,52 @@ void read_status(const FieldReader& fields, RunStatus& status) {
   fields.refuse("status", "in_progress, completed, failed or interrupted", *text);
 }
 
+// Absent when there are none.
+void put_later(Value::Map& map, const std::vector<LaterFact>& later) {
+  if (later.empty()) return;
+  Value::List list;
+  for (const LaterFact& fact : later) list.emplace_back(later_fact_payload(fact));
+  map.emplace("later", std::move(list));
+}
+
+void read_later(const FieldReader& fields, std::vector<LaterFact>& later) {
+  const Value::List* list = fields.list("later");
+  if (list == nullptr) return;
+  for (const Value& fact : *list) later.push_back(later_fact_from(fact));
+}
+
+LaterFact::Kind later_kind_from(const FieldReader& fields) {
+  std::string kind;
+  fields.read("kind", kind);
+  for (const auto known : {LaterFact::Kind::tag, LaterFact::Kind::tag_removed,
+                           LaterFact::Kind::metric, LaterFact::Kind::note}) {
+    if (kind == to_string(known)) return known;
+  }
+  fields.refuse("kind", "tag, tag_removed, metric or note", kind);
+}
+
 }  // namespace
+
+Value::Map later_fact_payload(const LaterFact& fact) {
+  Value::Map map{{"kind", to_string(fact.kind)}, {"time_ns", fact.time_ns}, {"who", fact.who}};
+  if (!fact.name.empty()) map.emplace("name", fact.name);
+  if (!fact.value.is_null()) map.emplace("value", fact.value);
+  return map;
+}
+
+LaterFact later_fact_from(const Value& payload) {
+  const FieldReader fields(payload, "later fact");
+  LaterFact fact;
+  fact.kind = later_kind_from(fields);
+  fields.read("name", fact.name);
+  fields.read("time_ns", fact.time_ns);
+  fields.read("who", fact.who);
+  if (const Value* value = payload.find("value")) fact.value = *value;
+  if (fact.kind == LaterFact::Kind::metric && fact.value.get_if<double>() == nullptr) {
+    fields.refuse("value", "a double", "something else");
+  }
+  return fact;
+}
 
 Value::Map manifest_facts(const CheckpointRecord& record) {
   Value::Map metrics(record.metrics.begin(), record.metrics.end());
@@ -142,6 +187,7 @@ Value to_value(const CheckpointRecord& checkpoint) {
   map.emplace("file_size", checkpoint.file_size);
   map.emplace("tensor_bytes", checkpoint.tensor_bytes);
   map.emplace("tensor_count", checkpoint.tensor_count);
+  put_later(map, checkpoint.later);
   return map;
 }
 
@@ -153,6 +199,7 @@ CheckpointRecord checkpoint_from_value(const Value& value) {
   fields.read("file_size", record.file_size);
   fields.read("tensor_bytes", record.tensor_bytes);
   fields.read("tensor_count", record.tensor_count);
+  read_later(fields, record.later);
   return record;
 }
 
@@ -280,6 +327,7 @@ Value to_value(const RunRecord& run) {
   Value::List attempts;
   for (const Attempt& attempt : run.attempts) attempts.push_back(attempt_payload(attempt));
   value["attempts"] = std::move(attempts);
+  put_later(*value.get_if<Value::Map>(), run.later);
   return value;
 }
 
@@ -293,6 +341,7 @@ RunRecord run_from_value(const Value& value) {
   if (const Value::List* attempts = fields.list("attempts")) {
     for (const Value& attempt : *attempts) run.attempts.push_back(attempt_from_payload(attempt));
   }
+  read_later(fields, run.later);
   return run;
 }
 

@@ -19,6 +19,11 @@ RunRecord run_from_value(const Value& value);
 Value to_value(const CheckpointRecord& checkpoint);
 CheckpointRecord checkpoint_from_value(const Value& value);
 
+// Of a store's marks, and in the records of the index. `later_fact_from` is the inverse, and
+// Error(corrupt) for a kind that is not known or a metric that is no double.
+Value::Map later_fact_payload(const LaterFact& fact);
+LaterFact later_fact_from(const Value& payload);
+
 // Payloads of journal records.
 Value run_created_payload(const RunRecord& run);
 Value attempt_payload(const Attempt& attempt);

@@ -92,7 +92,7 @@ bool operator==(const CheckpointRecord& a, const CheckpointRecord& b) {
          a.nonfinite == b.nonfinite && a.final == b.final && a.created_ns == b.created_ns &&
          a.file_size == b.file_size && a.tensor_bytes == b.tensor_bytes &&
          a.tensor_count == b.tensor_count && a.journal == b.journal && a.writer == b.writer &&
-         a.salvaged_from == b.salvaged_from && a.missing == b.missing;
+         a.salvaged_from == b.salvaged_from && a.missing == b.missing && a.later == b.later;
 }
 
 std::string local_time(std::int64_t ns) {

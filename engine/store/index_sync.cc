@@ -60,12 +60,13 @@ std::optional<ScannedCheckpoint> read_if_sound(FileSystem& fs, const ScannedPack
   }
 }
 
-void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, Index& index,
-                     Store::RebuildReport& report) {
+void add_checkpoints(FileSystem& fs, const std::vector<ScannedPack>& packs, const LaterFacts& facts,
+                     Index& index, Store::RebuildReport& report) {
   CheckpointBatch batch(index);
   for (const ScannedPack& pack : packs) {
-    const auto checkpoint = read_if_sound(fs, pack, report);
+    auto checkpoint = read_if_sound(fs, pack, report);
     if (!checkpoint) continue;
+    facts.apply_to(checkpoint->record);
     batch.add(checkpoint->record, chunk_rows(checkpoint->pack.directory));
     report.checkpoints += 1;
     report.chunks += checkpoint->pack.directory.chunks.size();
@@ -89,8 +90,9 @@ std::set<Uuid> packs_left(const RunDirectory& directory) {
   return packs;
 }
 
-void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& run, Index& index,
-              Unfound unfound, Store::RebuildReport& report) {
+void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& run,
+              const LaterFacts& facts, Index& index, Unfound unfound,
+              Store::RebuildReport& report) {
   std::map<Uuid, CheckpointRecord> known;
   for (CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
     const Uuid id = checkpoint.id;
@@ -105,7 +107,7 @@ void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& ru
       continue;
     }
     const auto found = known.find(pack.name.uuid);
-    if (found != known.end() && is_of(fs, found->second, pack)) {
+    if (found != known.end() && is_of(fs, found->second, pack) && facts.are_in(found->second)) {
       known.erase(found);
     } else {
       missing.push_back(pack);
@@ -121,7 +123,7 @@ void sync_run(FileSystem& fs, const RunDirectory& directory, const RunRecord& ru
     for (const Uuid& id : gone) update.erase_checkpoint(id);
     if (!gone.empty()) update.erase_chunks(gone);
   });
-  add_checkpoints(fs, missing, index, report);
+  add_checkpoints(fs, missing, facts, index, report);
   report.runs += 1;
 }
 
@@ -150,6 +152,17 @@ void erase_missing_runs(FileSystem& fs, const StoreLayout& layout, const std::se
   }
 }
 
+LaterFacts facts_in(const Index& index) {
+  LaterFacts facts;
+  for (const RunRecord& run : index.runs()) {
+    if (!run.later.empty()) facts.runs[run.id] = run.later;
+    for (const CheckpointRecord& checkpoint : index.checkpoints(run.id)) {
+      if (!checkpoint.later.empty()) facts.checkpoints[checkpoint.id] = checkpoint.later;
+    }
+  }
+  return facts;
+}
+
 }  // namespace
 
 std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack) {
@@ -162,15 +175,17 @@ std::vector<ChunkRow> chunk_rows(const format::PackDirectory& pack) {
 }
 
 Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index,
-                                Unfound unfound) {
+                                Unfound unfound, const std::optional<LaterFacts>& facts) {
   Store::RebuildReport report;
+  const LaterFacts said = facts ? *facts : facts_in(index);
   std::set<Uuid> present;
   for (const std::string& name : list_run_directories(fs, layout)) {
     const RunDirectory directory = list_run(fs, layout, name);
-    const auto run = read_run(fs, directory);
+    auto run = read_run(fs, directory);
     if (!run) continue;
+    said.apply_to(*run);
     present.insert(run->id);
-    sync_run(fs, directory, *run, index, unfound, report);
+    sync_run(fs, directory, *run, said, index, unfound, report);
   }
   erase_missing_runs(fs, layout, present, index, unfound);
   index.sync();

@@ -1,12 +1,14 @@
 // Bringing an index up to date with the files: the one way in which it is resynced and rebuilt.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "ckp/store.h"
 #include "index/index.h"
 #include "load/open_pack.h"
+#include "runs/later_facts.h"
 #include "store/layout.h"
 
 namespace ckp {
@@ -23,9 +25,10 @@ enum class Unfound {
 };
 
 // Adds the runs and checkpoints that `index` lacks, and drops what is gone from the files. On an
-// empty index that is a rebuild. To be called under the store's lock. Packs that cannot be read are
-// left out: `verify` names them.
+// empty index that is a rebuild. `facts`: what has been said since they were saved; when it is
+// unknown, what the index has heard of it stays. To be called under the store's lock. Packs that
+// cannot be read are left out: `verify` names them.
 Store::RebuildReport sync_index(FileSystem& fs, const StoreLayout& layout, Index& index,
-                                Unfound unfound);
+                                Unfound unfound, const std::optional<LaterFacts>& facts);
 
 }  // namespace ckp

@@ -10,7 +10,7 @@
 #include "io/durable_file.h"
 #include "runs/field_reader.h"
 #include "runs/journal.h"
-#include "store/run_scan.h"
+#include "runs/record_codec.h"
 
 namespace ckp {
 namespace {
@@ -50,11 +50,37 @@ AliasChange change_from(const Value& value) {
   fields.refuse("kind", "promoted, rolled_back or removed", kind);
 }
 
+using FactsOf = std::map<Uuid, std::vector<LaterFact>>;
+
+void add_facts(const FactsOf& facts, const char* about, Value::List& to) {
+  for (const auto& [id, own] : facts) {
+    for (const LaterFact& fact : own) {
+      Value::Map map = later_fact_payload(fact);
+      map.emplace(about, uuid_bytes(id));
+      to.emplace_back(std::move(map));
+    }
+  }
+}
+
+void read_fact(const Value& value, LaterFacts& facts) {
+  const FieldReader fields(value, "later fact");
+  std::optional<Uuid> checkpoint, run;
+  fields.read("checkpoint", checkpoint);
+  fields.read("run", run);
+  if (checkpoint.has_value() == run.has_value())
+    fields.refuse("run", "it or a checkpoint", "both or none");
+  auto& own = checkpoint ? facts.checkpoints[*checkpoint] : facts.runs[*run];
+  own.push_back(later_fact_from(value));
+}
+
 Marks marks_from(const Value& payload) {
   const FieldReader fields(payload, "marks record");
   Marks marks;
   if (const Value::List* changes = fields.list("aliases")) {
     for (const Value& change : *changes) marks.aliases.push_back(change_from(change));
+  }
+  if (const Value::List* facts = fields.list("facts")) {
+    for (const Value& fact : *facts) read_fact(fact, marks.facts);
   }
   return marks;
 }
@@ -63,13 +89,19 @@ Marks marks_from(const Value& payload) {
 std::vector<std::byte> encode_copy(const Uuid& store, const Marks& marks) {
   Value::List changes;
   for (const AliasChange& change : marks.aliases) changes.push_back(to_value(change));
+  Value::Map payload{{"aliases", std::move(changes)}};
+  if (marks.facts.count() > 0) {
+    Value::List facts;
+    add_facts(marks.facts.checkpoints, "checkpoint", facts);
+    add_facts(marks.facts.runs, "run", facts);
+    payload.emplace("facts", std::move(facts));
+  }
   JournalHeader header;
   header.run = store;
   header.journal = random_uuid();
   std::vector<std::byte> bytes = format::encode_journal_header(header);
   const auto record = format::encode_journal_record(
-      {.kind = format::JournalKind::marks, .payload = Value::Map{{"aliases", std::move(changes)}}},
-      header, bytes.size());
+      {.kind = format::JournalKind::marks, .payload = std::move(payload)}, header, bytes.size());
   bytes.insert(bytes.end(), record.begin(), record.end());
   return bytes;
 }
@@ -110,14 +142,16 @@ format::StoreIdentity identity_now(FileSystem& fs, const StoreLayout& layout) {
   }
 }
 
-bool has_marks(const format::StoreIdentity& identity) {
-  return (identity.features.read_only & format::feature::marks) != 0;
+// What STORE says once these marks are there.
+std::uint64_t features_of(const Marks& marks) {
+  return marks.facts.count() == 0 ? format::feature::marks
+                                  : format::feature::marks | format::feature::later_facts;
 }
 
-// A damaged STORE is told elsewhere.
-bool should_be_there(FileSystem& fs, const StoreLayout& layout) {
+// Whether STORE says so. A damaged STORE is told elsewhere.
+bool has_feature(FileSystem& fs, const StoreLayout& layout, std::uint64_t feature) {
   try {
-    return has_marks(identity_now(fs, layout));
+    return (identity_now(fs, layout).features.read_only & feature) != 0;
   } catch (const Error& error) {
     if (error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_found) return false;
     throw;
@@ -143,7 +177,10 @@ MarksFile judge(std::span<const std::byte> bytes, const Uuid& store) {
   } else if (!std::ranges::equal(bytes.first(bytes.size() / 2), second_bytes)) {
     file.problem = "its two copies are not the same";
   }
-  const bool take_first = first && (!second || first->aliases.size() >= second->aliases.size());
+  const auto changes = [](const Marks& marks) {
+    return marks.aliases.size() + marks.facts.count();
+  };
+  const bool take_first = first && (!second || changes(*first) >= changes(*second));
   file.marks = take_first ? std::move(first) : std::move(second);
   return file;
 }
@@ -152,7 +189,7 @@ MarksFile judge(std::span<const std::byte> bytes, const Uuid& store) {
 
 MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store) {
   // Asked first: STORE says so only after the file is there.
-  const bool expected = should_be_there(fs, layout);
+  const bool expected = has_feature(fs, layout, format::feature::marks);
   MarksFile file;
   const auto seen = fs.status(layout.marks());
   if (!seen && is_link_to_nowhere(fs, layout.marks())) {
@@ -184,13 +221,26 @@ MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& s
   return file;
 }
 
+std::optional<LaterFacts> known_facts(FileSystem& fs, const StoreLayout& layout,
+                                      const Uuid& store) {
+  try {
+    MarksFile file = look_at_marks(fs, layout, store);
+    if (file.marks) return std::move(file.marks->facts);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::out_of_resources) throw;  // it may be sound
+  }
+  if (has_feature(fs, layout, format::feature::later_facts)) return std::nullopt;
+  return LaterFacts{};
+}
+
 Marks read_marks(const StoreCore& core) {
   MarksFile file = look_at_marks(core.fs(), core.layout(), core.uuid());
   if (file.marks) return *std::move(file.marks);
   if (file.away) throw Error(ErrorCode::io, file.problem);
   throw Error(ErrorCode::corrupt,
-              fmt::format("{}; what the aliases point at is unknown; put the file back from a "
-                          "backup, or go on without them: ckptool repair {}",
+              fmt::format("{}; what the aliases point at, and what was said of checkpoints since "
+                          "they were saved, is unknown; put the file back from a backup, or go on "
+                          "without: ckptool repair {}",
                           file.problem, shell_word(core.layout().root.string())));
 }
 
@@ -201,8 +251,9 @@ void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, c
     file.append(copy);
     file.append(copy);
   });
-  if (has_marks(identity)) return;
-  identity.features.read_only |= format::feature::marks;
+  const std::uint64_t features = identity.features.read_only | features_of(marks);
+  if (features == identity.features.read_only) return;
+  identity.features.read_only = features;
   const auto bytes = format::encode_store_identity(identity);
   write_durably(fs, layout.identity(), true,  // M3
                 [&](FileAppender& file) { file.append(bytes); });
@@ -226,15 +277,14 @@ std::optional<Uuid> owner_of_marks(FileSystem& fs, const StoreLayout& layout) {
   }
 }
 
-bool is_live(const StoreCore& core, const Uuid& checkpoint) {
+std::optional<ScannedPack> find_live(const StoreCore& core, const Uuid& checkpoint) {
   for (const std::string& name : list_run_directories(core.fs(), core.layout())) {
     const RunDirectory run = list_run(core.fs(), core.layout(), name);
-    const auto is_it = [&](const ScannedPack& pack) {
-      return pack.name.uuid == checkpoint && pack.name.state == PackState::live;
-    };
-    if (std::ranges::any_of(run.packs, is_it)) return true;
+    for (const ScannedPack& pack : run.packs) {
+      if (pack.name.uuid == checkpoint && pack.name.state == PackState::live) return pack;
+    }
   }
-  return false;
+  return std::nullopt;
 }
 
 void check_not_aliased(const StoreCore& core, const std::set<Uuid>& checkpoints) {

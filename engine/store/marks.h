@@ -1,5 +1,5 @@
-// The file `marks`: what people say about a store's checkpoints after they were saved
-// (spec/store.md, "Marks"; spec/commit.md, M1 to M4).
+// The file `marks`: what is said about a store's checkpoints and runs after they were saved
+// (spec/store.md, "Marks"; spec/commit.md, M1 to M3).
 #pragma once
 
 #include <functional>
@@ -10,12 +10,15 @@
 
 #include "ckp/aliases.h"
 #include "ckp/file_system.h"
+#include "runs/later_facts.h"
+#include "store/run_scan.h"
 #include "store/store_core.h"
 
 namespace ckp {
 
 struct Marks {
   std::vector<AliasChange> aliases;  // the whole history, oldest first
+  LaterFacts facts;
 };
 
 // What can be read of the file. A store in which nobody has marked anything has none, and that is
@@ -33,7 +36,11 @@ MarksFile look_at_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& s
 // marks cannot be said then.
 Marks read_marks(const StoreCore& core);
 
-// M1 to M4: changes the marks, durably on return.
+// For the records of checkpoints and runs. Nothing when they cannot be read: what has been said is
+// unknown then.
+std::optional<LaterFacts> known_facts(FileSystem& fs, const StoreLayout& layout, const Uuid& store);
+
+// M1 to M3: changes the marks, durably on return.
 void change_marks(StoreCore& core, const std::function<void(Marks&)>& change);
 // M2, M3, under the store's lock.
 void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, const Marks& marks);
@@ -41,8 +48,8 @@ void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, c
 // The store that the file belongs to, as it says itself.
 std::optional<Uuid> owner_of_marks(FileSystem& fs, const StoreLayout& layout);
 
-// Whether a checkpoint has its file, under the name of a live one.
-bool is_live(const StoreCore& core, const Uuid& checkpoint);
+// A checkpoint's file, under the name of a live one.
+std::optional<ScannedPack> find_live(const StoreCore& core, const Uuid& checkpoint);
 
 // Throws Error(invalid_argument) when an alias points at one of these checkpoints. To be asked
 // under the store's lock.

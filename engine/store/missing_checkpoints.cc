@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "ckp/error.h"
+#include "store/marks.h"
 #include "store/run_scan.h"
 
 namespace ckp {
@@ -24,6 +26,25 @@ Listing without_file(const RunDirectory& directory, const Listing& listed) {
   return lost;
 }
 
+// A journal in which a checkpoint's metrics had been logged when it was saved, and that is gone.
+std::vector<std::string> lost_journals(const RunDirectory& directory, const Listing& listed) {
+  std::map<Uuid, std::uint32_t> lost;  // and the attempt
+  for (const CheckpointRecord& checkpoint : listed) {
+    if (checkpoint.journal) lost[checkpoint.journal->journal] = checkpoint.attempt;
+  }
+  for (const std::string& name : directory.names) {
+    if (const auto journal = parse_journal_name(name)) lost.erase(journal->journal);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [journal, attempt] : lost) {
+    lines.push_back(fmt::format(
+        "{}: the journal is missing: what attempt {} logged, and its parameters, are "
+        "unknown; its checkpoints and their own metrics are not",
+        (directory.path / to_file_name(JournalName{attempt, journal})).string(), attempt));
+  }
+  return lines;
+}
+
 // Both ways: files that the index does not list, and what it lists without a file.
 std::vector<std::string> compare(const RunDirectory& directory, const Listing& listed) {
   std::set<Uuid> known;
@@ -38,6 +59,7 @@ std::vector<std::string> compare(const RunDirectory& directory, const Listing& l
         fmt::format("{}: the file is missing, and the checkpoint was neither pruned nor removed",
                     (directory.path / live_name(lost)).string()));
   }
+  for (std::string& line : lost_journals(directory, listed)) lines.push_back(std::move(line));
   return lines;
 }
 
@@ -50,8 +72,8 @@ bool is_unreachable(StoreCore& core, const std::string& directory) {
 // What the files themselves say, where there is no index.
 std::vector<std::string> unreadable(StoreCore& core, const RunDirectory& directory) {
   std::vector<Error> errors;
-  read_checkpoints(core.fs(), directory, &errors);
-  std::vector<std::string> lines;
+  const Listing listed = read_checkpoints(core.fs(), directory, &errors);
+  std::vector<std::string> lines = lost_journals(directory, listed);
   for (const Error& error : errors) lines.emplace_back(error.what());
   return lines;
 }
@@ -81,8 +103,15 @@ std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& r
   if (is_unreachable(core, run.directory)) {
     return {leads_nowhere(core.layout(), run.directory).what()};
   }
-  if (auto found = ask_both(core, run, compare)) return *std::move(found);
-  return unreadable(core, list_run(core.fs(), core.layout(), run.directory));
+  auto found = ask_both(core, run, compare);
+  if (!found) found = unreadable(core, list_run(core.fs(), core.layout(), run.directory));
+  if (!known_facts(core.fs(), core.layout(), core.uuid())) {
+    found->push_back(
+        fmt::format("{}: cannot be read; tags, notes and metrics that came after the save may be "
+                    "missing",
+                    core.layout().marks().string()));
+  }
+  return *std::move(found);
 }
 
 std::vector<CheckpointRecord> lost_checkpoints(StoreCore& core, const RunRecord& run) {

@@ -12,7 +12,9 @@
 #include "ckp/query.h"
 #include "ckp/shell_word.h"
 #include "io/host.h"
+#include "runs/later_facts.h"
 #include "runs/record_codec.h"
+#include "store/marks.h"
 #include "store/run_facts.h"
 #include "store/run_impl.h"
 
@@ -120,6 +122,11 @@ std::string why_not_resumable(const std::vector<CheckpointRecord>& line) {
   } else if (mid_step > 0) {
     reason = "they hold NaN or infinity, or were saved in the middle of a step";
   }
+  if (line.size() == 1) {
+    return fmt::format(
+        "the only checkpoint of the current line: {}",
+        mid_step == 1 ? "it was saved in the middle of a step" : "it holds NaN or infinity");
+  }
   return fmt::format("all {} checkpoints of the current line: {}", line.size(), reason);
 }
 
@@ -148,7 +155,7 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
   run.continued_from.reset();
   run.committed.reset();
   std::vector<Error> unreadable;
-  const auto checkpoints = read_checkpoints(run.core->fs(), directory, &unreadable);
+  auto checkpoints = read_checkpoints(run.core->fs(), directory, &unreadable);
   for (const Error& error : unreadable) {
     if (error.code() == ErrorCode::newer_format) throw error;
     run.skipped.push_back(error.what());
@@ -156,6 +163,10 @@ void choose_checkpoint(Run::Impl& run, const RunDirectory& directory,
   std::vector<CheckpointRecord> candidates;
   std::string passed_over;
   if (from) {
+    if (from->kind == Address::Kind::best) {  // also by what was measured since
+      const LaterFacts facts = read_marks(*run.core).facts;
+      for (CheckpointRecord& checkpoint : checkpoints) facts.apply_to(checkpoint);
+    }
     candidates.push_back(resolve(*from, run.record, checkpoints, run.core->layout().root.string()));
   } else {
     candidates = current_line(run.record, checkpoints);
@@ -244,14 +255,6 @@ void note_lost(Run::Impl& run, StoreLock& lock) {
   }
 }
 
-// One whose directory came back after the index was made without it is not: its record alone would
-// hide its checkpoints, and a resync brings in both.
-bool is_listed(StoreCore& core, const StoreLock& lock, const Uuid& run) {
-  bool listed = false;
-  core.ask_if_trusted(lock, [&](const Index& index) { listed = index.run(run).has_value(); });
-  return listed;
-}
-
 // A4. False when the chosen checkpoint has been pruned since it was chosen.
 bool announce_attempt(Run::Impl& run, bool from_newest, const Value::Map& environment) {
   StoreCore& core = *run.core;
@@ -262,7 +265,9 @@ bool announce_attempt(Run::Impl& run, bool from_newest, const Value::Map& enviro
   if (from_newest) note_lost(run, lock);
   run.record.attempts.push_back(run.attempt);
   run.record.status = RunStatus::in_progress;
-  const bool trusted = is_listed(core, lock, run.record.id);
+  // One whose directory came back after the index was made without it is not listed: its record
+  // alone would hide its checkpoints, and a resync brings in both.
+  const bool trusted = take_later_facts(core, lock, run.record);
   const std::uint64_t commit = lock.begin(run.record.directory);
   append_beginning(run, commit, environment);
   run.journal->sync();
@@ -273,6 +278,13 @@ bool announce_attempt(Run::Impl& run, bool from_newest, const Value::Map& enviro
 }
 
 }  // namespace
+
+bool take_later_facts(StoreCore& core, const StoreLock& lock, RunRecord& run) {
+  std::optional<RunRecord> listed;
+  core.ask_if_trusted(lock, [&](const Index& index) { listed = index.run(run.id); });
+  if (listed) run.later = std::move(listed->later);
+  return listed.has_value();
+}
 
 Error no_such_run(StoreCore& core, std::string_view name_or_id) {
   std::vector<std::string> names;
@@ -359,6 +371,7 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
         read_checkpoint(core.fs(), {*parse_pack_name(live_name(checkpoint)), path});
     auto parts = std::make_shared<Checkpoint::Parts>();
     parts->record = std::move(scanned.record);
+    for (const LaterFact& fact : checkpoint.later) apply(fact, parts->record);
     parts->manifest = std::move(scanned.manifest);
     parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
     parts->packs.emplace(checkpoint.id, std::move(scanned.pack));

@@ -40,7 +40,7 @@ AliasChange new_change(const StoreCore& core, AliasChange::Kind kind, std::strin
 
 void check_live(const StoreCore& core, const Uuid& checkpoint, std::string_view alias,
                 std::string_view advice) {
-  if (is_live(core, checkpoint)) return;
+  if (find_live(core, checkpoint)) return;
   throw Error(ErrorCode::not_found,
               fmt::format("{}: checkpoint {} is gone; alias {} stays as it is{}",
                           core.layout().root.string(), checkpoint.short_hex(), alias, advice));

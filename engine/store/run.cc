@@ -135,7 +135,7 @@ void Run::Impl::finish(RunStatus status) {
   record.status = status;
   record.attempts.back().last_seen_ns = std::max(record.attempts.back().last_seen_ns, now_ns);
   StoreLock lock = core->lock();
-  const bool trusted = core->is_trusted(lock);
+  const bool trusted = take_later_facts(*core, lock, record);
   last_commit = lock.begin(record.directory);
   core->finish_commit(lock, trusted, [&](IndexUpdate& update) { update.put_run(record); });
   if (const auto error = pipeline->take_error()) std::rethrow_exception(error);

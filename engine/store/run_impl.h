@@ -94,6 +94,10 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
                                                                const std::string& directory,
                                                                const CheckpointRecord& checkpoint);
 
+// What has been said of a run, from the index, for the row that is about to take the place of its
+// own. False when the index does not list the run, or is not trusted.
+bool take_later_facts(StoreCore& core, const StoreLock& lock, RunRecord& run);
+
 // An error for a run that is not there, with the nearest names.
 Error no_such_run(StoreCore& core, std::string_view name_or_id);
 

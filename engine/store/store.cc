@@ -14,6 +14,7 @@
 #include "query/search.h"
 #include "retention/prune.h"
 #include "retention/take_stats.h"
+#include "store/attach.h"
 #include "store/hold.h"
 #include "store/identity.h"
 #include "store/import.h"
@@ -67,6 +68,8 @@ struct Store::Impl {
   std::vector<RunRecord> runs() const;
   RunRecord run(std::string_view name_or_id) const;
   std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
+  // None of those that cannot be read: Store::missing says so.
+  LaterFacts facts_from_files() const;
   std::vector<RunRecord> runs_of(const Search& search) const;
   CheckpointRecord find_by_id(const std::string& prefix) const;
   CheckpointRecord find_aliased(std::string_view alias, const Uuid& checkpoint) const;
@@ -169,6 +172,8 @@ std::vector<RunRecord> Store::Impl::runs() const {
         all.push_back(std::move(*record));
       }
     }
+    const LaterFacts facts = facts_from_files();
+    for (RunRecord& record : all) facts.apply_to(record);
   }
   for (RunRecord& record : all) {
     if (record.status == RunStatus::in_progress) tell_whether_alive(record);
@@ -199,7 +204,14 @@ RunRecord Store::Impl::run(std::string_view name_or_id) const {
 std::vector<CheckpointRecord> Store::Impl::checkpoints(const RunRecord& run) const {
   std::vector<CheckpointRecord> all;
   if (core->ask([&](const Index& index) { all = index.checkpoints(run.id); })) return all;
-  return read_checkpoints(core->fs(), list_run(core->fs(), core->layout(), run.directory));
+  all = read_checkpoints(core->fs(), list_run(core->fs(), core->layout(), run.directory));
+  const LaterFacts facts = facts_from_files();
+  for (CheckpointRecord& checkpoint : all) facts.apply_to(checkpoint);
+  return all;
+}
+
+LaterFacts Store::Impl::facts_from_files() const {
+  return known_facts(core->fs(), core->layout(), core->uuid()).value_or(LaterFacts{});
 }
 
 std::vector<RunRecord> Store::Impl::runs_of(const Search& search) const {
@@ -321,6 +333,37 @@ AliasChange Store::roll_back(std::string_view alias, const std::string& note) {
 
 AliasChange Store::remove_alias(std::string_view alias, const std::string& note) {
   return ckp::remove_alias(*impl_->core, alias, note);
+}
+
+CheckpointRecord Store::tag(const CheckpointRecord& checkpoint, const Value::Map& tags) {
+  std::vector<LaterFact> facts;
+  for (const auto& [name, value] : tags) facts.push_back({LaterFact::Kind::tag, name, value});
+  return attach(*impl_->core, checkpoint.id, facts);
+}
+
+CheckpointRecord Store::remove_tags(const CheckpointRecord& checkpoint,
+                                    std::span<const std::string> names) {
+  std::vector<LaterFact> facts;
+  for (const std::string& name : names) facts.push_back({LaterFact::Kind::tag_removed, name});
+  return attach(*impl_->core, checkpoint.id, facts);
+}
+
+CheckpointRecord Store::add_metrics(const CheckpointRecord& checkpoint,
+                                    const std::map<std::string, double>& metrics) {
+  std::vector<LaterFact> facts;
+  for (const auto& [name, value] : metrics) {
+    facts.push_back({LaterFact::Kind::metric, name, value});
+  }
+  return attach(*impl_->core, checkpoint.id, facts);
+}
+
+CheckpointRecord Store::note(const CheckpointRecord& checkpoint, const std::string& text) {
+  const LaterFact fact{.kind = LaterFact::Kind::note, .value = text};
+  return attach(*impl_->core, checkpoint.id, std::span(&fact, 1));
+}
+
+RunRecord Store::note(const RunRecord& run, const std::string& text) {
+  return attach_note(*impl_->core, run, text);
 }
 
 std::vector<AliasChange> Store::alias_history() const { return read_marks(*impl_->core).aliases; }

@@ -6,6 +6,7 @@
 #include "ckp/shell_word.h"
 #include "io/host.h"
 #include "store/index_sync.h"
+#include "store/marks.h"
 #include "store/run_scan.h"
 
 namespace ckp {
@@ -257,6 +258,13 @@ void StoreCore::end_commit(StoreLock& lock, const format::IndexStamp& stamp) {
   synced_ = true;
 }
 
+// One that could not be told what was said of checkpoints since they were saved stays behind, and
+// whoever asks next tries again.
+void StoreCore::end_sync(StoreLock& lock, const format::IndexStamp& stamp, bool complete) {
+  end_commit(lock, stamp);
+  if (!complete) lock.begin(all_runs);
+}
+
 void StoreCore::recover(StoreLock& lock) {
   if (!place_) throw Error(ErrorCode::unsupported, notes_.front());
   const auto block = place_->in_store ? lock.block() : own_block();
@@ -264,8 +272,10 @@ void StoreCore::recover(StoreLock& lock) {
   if (block && same_file(block->stamp, fs_->status(place_->layout.index() / index_data_file))) {
     try {
       const auto index = open_index();
-      sync_index(*fs_, layout_, *index, knows_removals(lock) ? Unfound::kept : Unfound::dropped);
-      end_commit(lock, index->stamp());
+      const auto facts = known_facts(*fs_, layout_, identity_.uuid);
+      sync_index(*fs_, layout_, *index, knows_removals(lock) ? Unfound::kept : Unfound::dropped,
+                 facts);
+      end_sync(lock, index->stamp(), facts.has_value());
       return;
     } catch (const Error& error) {
       close_index();
@@ -304,11 +314,12 @@ Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
   remove_leftovers(*fs_, layout);
   const auto fresh = layout.root / fmt::format("index.new-{}", random_uuid().hex());
   const auto old = layout.root / fmt::format("index.old-{}", random_uuid().hex());
+  const auto facts = known_facts(*fs_, layout_, identity_.uuid);
   Store::RebuildReport report;
   try {
     {
       const auto index = Index::open(*fs_, fresh, layout.lock(), identity_.uuid, lock_timeout_ms_);
-      report = sync_index(*fs_, layout_, *index, Unfound::dropped);
+      report = sync_index(*fs_, layout_, *index, Unfound::dropped, facts);
     }
     rename_index(*fs_, layout, old);
     fs_->rename(fresh, layout.index());
@@ -318,7 +329,7 @@ Store::RebuildReport StoreCore::rebuild(StoreLock& lock) {
   }
   fs_->sync_directory(layout.root);
   remove_index(*fs_, old);
-  end_commit(lock, open_index()->stamp());
+  end_sync(lock, open_index()->stamp(), facts.has_value());
   return report;
 }
 

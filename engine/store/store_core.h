@@ -101,6 +101,7 @@ class StoreCore {
   IndexState state_of(const std::optional<format::StateBlock>& store_block);
   std::optional<format::StateBlock> own_block() const;
   void end_commit(StoreLock& lock, const format::IndexStamp& stamp);
+  void end_sync(StoreLock& lock, const format::IndexStamp& stamp, bool complete);
   std::shared_ptr<Index> open_index();
   void close_index();
   void discard_index();

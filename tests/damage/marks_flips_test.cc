@@ -20,6 +20,7 @@ class MarksFlips : public testing::Test {
     Store store = Store::open(truth_.path());
     store.promote(first(), "production");
     store.promote(last(), "staging", {"a note", {{"port", "80"}}});
+    store.add_metrics(last(), {{"auc", 0.5}});
     uuid_ = store.uuid();
     sound_ = test::read_bytes(path());
   }
@@ -36,7 +37,9 @@ class MarksFlips : public testing::Test {
     const auto current = current_aliases(marks.aliases);
     return marks.aliases.size() == 2 && current.at("production").to == first().id &&
            current.at("staging").to == last().id && current.at("staging").note == "a note" &&
-           current.at("staging").metadata == Value::Map{{"port", "80"}};
+           current.at("staging").metadata == Value::Map{{"port", "80"}} &&
+           marks.facts.count() == 1 &&
+           marks.facts.checkpoints.at(last().id).at(0).value == Value(0.5);
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};

@@ -96,6 +96,7 @@ class Deciding : public testing::Test {
     return result;
   }
 
+  static constexpr std::int64_t day_ns = 86'400'000'000'000;
   const Reasons none{"-", "no rule keeps it"};
   RunRecord run_;
   std::vector<CheckpointRecord> all_;
@@ -128,6 +129,36 @@ TEST_F(Deciding, BestGoesToTheEarlierOfATie) {
       (std::vector<Reasons>{
           none, none, {"best 2 by loss:min"}, {"best 1 by loss:min"}, none, {"newest resumable"}}));
   EXPECT_EQ(decide({.best = {{1, "loss", Better::higher}}})[0], Reasons{"best 1 by loss:max"});
+}
+
+TEST_F(Deciding, WhatHasNoMetricYetIsPendingUntilALaterOneHasIt) {
+  all_[1].metrics.clear();  // overtaken
+  all_[4].metrics.clear();
+  all_[5].metrics.clear();
+  const KeepPolicy policy{.best = {{1, "loss", {}}}};
+  const Reasons pending{"pending: no loss yet"};
+  EXPECT_EQ(decide(policy), (std::vector<Reasons>{none,
+                                                  none,
+                                                  none,
+                                                  {"best 1 by loss:min"},
+                                                  pending,
+                                                  {"newest resumable", "pending: no loss yet"}}));
+  all_[5].metrics["loss"] = std::nan("");  // it has arrived
+  EXPECT_EQ(decide(policy)[4], none);
+  EXPECT_EQ(decide({.last = 1, .best = {{0, "loss", {}}}})[4], none) << "a rule for none";
+}
+
+TEST_F(Deciding, APendingOneStaysForADay) {
+  for (CheckpointRecord& one : all_) one.metrics.clear();
+  const KeepPolicy policy{.best = {{1, "loss", {}}}};
+  const Reasons pending{"pending: no loss yet"};
+  // Epoch n was saved at 100 n.
+  EXPECT_EQ(decide(policy, day_ns + 299)[2], pending);
+  EXPECT_EQ(decide(policy, day_ns + 299)[1], none);
+  EXPECT_EQ(decide(policy, day_ns + 300)[2], none);
+  EXPECT_EQ(decide(policy, 0)[2], pending) << "the clock was wrong";
+  all_[2].nonfinite = true;
+  EXPECT_EQ(decide(policy)[2], none) << "it could not be the best";
 }
 
 TEST_F(Deciding, EveryEpochsAndSteps) {
@@ -240,6 +271,11 @@ bool naive_keep(const KeepPolicy& policy, const test::History& history, const Ch
       const auto found = x.metrics.find(rule.metric);
       return found == x.metrics.end() ? std::nan("") : sign * found->second;
     };
+    const bool overtaken =
+        std::any_of(history.line.begin(), history.line.end(), [&](const auto& other) {
+          return other.commit >= one.commit && other.metrics.contains(rule.metric);
+        });
+    if (rule.count > 0 && !overtaken && now - one.created_ns < 86'400'000'000'000) return true;
     if (!std::isfinite(value(one))) continue;
     std::size_t better = 0;
     for (const auto& other : history.line) {

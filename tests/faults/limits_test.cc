@@ -120,6 +120,9 @@ class FullDiskTest : public LimitsTest, public testing::WithParamInterface<std::
     if (name == "import") {
       return test::run_program({ckptool_path, "import", store, file, "--run", "imported"}).status;
     }
+    if (name == "tag") {
+      return test::run_program({ckptool_path, "tag", store, "a@1", "reviewed"}).status;
+    }
     if (name == "rebuild_index")
       return test::run_program({ckptool_path, "rebuild-index", store}).status;
     if (name == "prune") {
@@ -164,7 +167,7 @@ TEST_P(FullDiskTest, EveryAmountOfSpaceThatIsLeft) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, FullDiskTest,
-                         testing::Values("save", "import", "prune", "rebuild_index"),
+                         testing::Values("save", "import", "prune", "tag", "rebuild_index"),
                          [](const auto& parameter) { return parameter.param; });
 
 }  // namespace

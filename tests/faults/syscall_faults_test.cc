@@ -33,6 +33,7 @@ struct Command {
 const Command commands[] = {
     {"import", {"import", "PLACE/store", "PLACE/in.ckp", "--run", "imported"}, true},
     {"prune", {"prune", "PLACE/store", "--keep-last", "1"}, true},
+    {"tag", {"tag", "PLACE/store", "a@1", "reviewed"}, true},
     {"convert", {"convert", "PLACE/store", "a", "PLACE/out.safetensors", "--force"}, true},
     {"rebuild_index", {"rebuild-index", "PLACE/store"}, false},
     {"verify", {"verify", "PLACE/store", "--full"}, false},

@@ -251,6 +251,57 @@ class RemoveRun final : public StoreWork {
   }
 };
 
+// A tag, a metric and notes, days after the saves.
+class SayLater final : public StoreWork {
+ public:
+  using StoreWork::StoreWork;
+  void prepare() override {
+    create();
+    add_run("a", {1, 2});
+    run_.emplace(store_->resume_run("a"));  // while it trains
+    first_ = store_->find(parse_address("a@1"));
+    store_->note(first_, "before");
+  }
+  void work() override {
+    store_->tag(first_, {{"reviewed", true}});
+    ++done_;
+    store_->add_metrics(first_, {{"auc", 0.5}});
+    ++done_;
+    store_->note(store_->run("a"), "odd");
+    ++done_;
+  }
+  void check(bool) override {
+    save_version(*run_, 3);
+    expect_said(*store_);
+    run_.reset();
+    store_.reset();
+    Store store = Store::open(path());
+    expect_said(store);
+    const auto before = store.checkpoints(store.run("a").id);
+    store.rebuild_index();
+    EXPECT_EQ(store.checkpoints(store.run("a").id), before);
+    store.tag(first_, {{"again", true}});
+    leave_and_expect({{"a@1", 1}, {"a@2", 2}, {"a@3", 3}});
+  }
+
+ private:
+  // What has returned is there, in its order; of the call that failed, all or nothing.
+  void expect_said(const Store& store) const {
+    const auto later = store.find(parse_address("a@1")).later;
+    const std::size_t notes = store.run("a").later.size();
+    const std::size_t count = later.size() - 1 + notes;
+    EXPECT_TRUE(count == done_ || count == done_ + 1) << count << " of " << done_;
+    constexpr LaterFact::Kind kinds[] = {LaterFact::Kind::note, LaterFact::Kind::tag,
+                                         LaterFact::Kind::metric};
+    ASSERT_TRUE(!later.empty() && later.size() <= 3u && notes <= 1u);
+    for (std::size_t i = 0; i < later.size(); ++i) EXPECT_EQ(later[i].kind, kinds[i]);
+    EXPECT_TRUE(notes == 0 || later.size() == 3);
+  }
+
+  CheckpointRecord first_;
+  std::size_t done_ = 0;  // calls that have returned
+};
+
 // Import into a store, export from it, and conversion both ways, each over a file that exists.
 class Convert final : public StoreWork {
  public:
@@ -382,6 +433,7 @@ constexpr Entry works[] = {{"first_save", make<FirstSave>},
                            {"resume_and_save", make<ResumeAndSave>},
                            {"prune", make<Prune>},
                            {"remove_run", make<RemoveRun>},
+                           {"say_later", make<SayLater>},
                            {"convert", make<Convert>},
                            {"rebuild_index", make<RebuildIndex>},
                            {"read", make<Read>}};

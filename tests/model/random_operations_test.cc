@@ -91,6 +91,7 @@ struct ModelRun {
   std::optional<Content> last;  // that was saved
   std::int64_t epoch = 0;
   bool imported = false;
+  std::size_t notes = 0;
 };
 
 class World {
@@ -103,7 +104,7 @@ class World {
 
   // One random operation, then the comparison of what is listed.
   void step() {
-    switch (random_() % 16) {
+    switch (random_() % 17) {
       case 0:
         create_run();
         break;
@@ -128,6 +129,9 @@ class World {
         break;
       case 7:
         store_.emplace(Store::open(path_, options_));
+        break;
+      case 8:
+        say_something();
         break;
       default:
         save();
@@ -154,7 +158,7 @@ class World {
   }
 
   std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
-  std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0;
+  std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0, later = 0;
 
  private:
   using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
@@ -369,6 +373,37 @@ class World {
     ++deleted;
   }
 
+  // Of a checkpoint, and now and then of its run.
+  void say_something() {
+    if (contents_.empty()) return;
+    const auto run = any_run();
+    if (run->second.checkpoints.empty()) return;
+    const RunRecord record = store_->run(run->first);
+    const auto all = store_->checkpoints(record.id);
+    const CheckpointRecord& one = all[random_() % all.size()];
+    const std::vector<std::string> gold{"gold"};
+    switch (random_() % 5) {
+      case 0:
+        store_->note(record, "odd");
+        ++run->second.notes;
+        return;
+      case 1:
+        store_->note(one, "good");
+        break;
+      case 2:
+        store_->add_metrics(one, {{"loss", static_cast<double>(random_() % 6)}});
+        break;
+      default:
+        if (one.tags.contains("gold")) {
+          store_->remove_tags(one, gold);
+        } else {
+          store_->tag(one, {{"gold", true}});
+        }
+    }
+    ++said_[one.id];
+    ++later;
+  }
+
   void load_one() {
     if (contents_.empty()) return;
     const auto run = any_run();
@@ -395,7 +430,12 @@ class World {
       const RunRecord record = store_->run(name);
       EXPECT_EQ(record.status == RunStatus::in_progress, run.open.has_value()) << name;
       std::vector<Uuid> listed;
-      for (const auto& one : store_->checkpoints(record.id)) listed.push_back(one.id);
+      EXPECT_EQ(record.later.size(), run.notes) << name;
+      for (const auto& one : store_->checkpoints(record.id)) {
+        listed.push_back(one.id);
+        const auto said = said_.find(one.id);
+        EXPECT_EQ(one.later.size(), said == said_.end() ? 0 : said->second) << one.id.hex();
+      }
       ASSERT_TRUE(listed == run.checkpoints) << name;
     }
   }
@@ -412,6 +452,7 @@ class World {
   std::optional<Store> store_;
   std::map<std::string, ModelRun> runs_;
   std::map<Uuid, Saved> contents_;
+  std::map<Uuid, std::size_t> said_;  // how often something was said of it
   std::set<Uuid> forgotten_;
   std::uint64_t names_ = 0;
   std::uint64_t countdown_ = 0;  // operations of a save until a prune comes in between
@@ -438,6 +479,7 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   EXPECT_GT(world.interleaved, 0u);
   EXPECT_GT(world.patched, 0u);
   EXPECT_GT(world.loaded_patched, 0u);
+  EXPECT_GT(world.later, 0u);
   figure(
       fmt::format("P8 seed {}", used),
       fmt::format("{} operations, {} saves, {} of them with patches ({} prunes in the middle of "

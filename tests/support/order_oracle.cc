@@ -201,8 +201,10 @@ void OrderOracle::renamed(const Path& from, const Path& to, bool may_replace, bo
   } else if (to.filename() == "STORE") {
     identity_renamed(to);
   } else if (to.filename() == "marks" && !is_set_aside(to)) {
-    session_of(to.parent_path(), to, "M1");
+    Session* const session = session_of(to.parent_path(), to, "M1");
     check_clean(from, "M2");
+    // What they say must not reach the index before it is durable.
+    if (session != nullptr) session->renamed_in.insert(to.parent_path());
   }
   if (const auto clean = clean_.extract(from)) clean_[to] = clean.mapped();
   changed_[from.parent_path()].insert(from.filename().string());

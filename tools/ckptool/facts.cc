@@ -48,6 +48,19 @@ Facts metric_facts(const CheckpointRecord& checkpoint) {
   return facts;
 }
 
+std::string later_text(const std::vector<LaterFact>& later) {
+  if (later.empty()) return "";
+  Facts rows;
+  for (const LaterFact& fact : later) {
+    std::string what(fact.kind == LaterFact::Kind::tag_removed ? "tag removed"
+                                                               : to_string(fact.kind));
+    if (!fact.name.empty()) what += " " + printable(fact.name);
+    if (!fact.value.is_null()) what += " " + value_text(fact.value);
+    rows.emplace_back(local_time(fact.time_ns), fmt::format("{} ({})", what, printable(fact.who)));
+  }
+  return "\nlater\n" + facts_text(rows, "  ");
+}
+
 std::vector<std::string> flags_of(const FoundCheckpoint& found) {
   const CheckpointRecord& each = found.checkpoint;
   std::vector<std::string> flags;

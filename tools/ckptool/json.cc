@@ -34,6 +34,18 @@ Json parent_json(const std::optional<ParentCheckpoint>& parent) {
           {"step", parent->step}};
 }
 
+Json later_json(const std::vector<LaterFact>& later) {
+  Json list = Json::array();
+  for (const LaterFact& fact : later) {
+    list.push_back({{"kind", std::string(to_string(fact.kind))},
+                    {"name", fact.name.empty() ? Json(nullptr) : Json(fact.name)},
+                    {"value", to_json(fact.value)},
+                    {"time", iso_time(fact.time_ns)},
+                    {"who", fact.who}});
+  }
+  return list;
+}
+
 Json metrics_json(const std::map<std::string, double>& metrics) {
   Json out = Json::object();
   for (const auto& [name, value] : metrics) out[name] = to_json(value);
@@ -91,7 +103,8 @@ Json to_json(const RunRecord& run) {
           {"directions", directions},
           {"best_metric", run.best_metric},
           {"parent", parent_json(run.parent)},
-          {"attempts", attempts}};
+          {"attempts", attempts},
+          {"later", later_json(run.later)}};
 }
 
 Json to_json(const CheckpointRecord& checkpoint) {
@@ -115,7 +128,8 @@ Json to_json(const CheckpointRecord& checkpoint) {
       {"file_size", checkpoint.file_size},
       {"tensor_bytes", checkpoint.tensor_bytes},
       {"tensor_count", checkpoint.tensor_count},
-      {"writer", checkpoint.writer}};
+      {"writer", checkpoint.writer},
+      {"later", later_json(checkpoint.later)}};
 }
 
 Json point_json(const MetricPoint& point) {

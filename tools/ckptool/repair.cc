@@ -53,9 +53,10 @@ std::string cure(const RepairStep& step) {
     case RepairAction::rebuild_index:
       return "make the index anew from packs and journals";
     case RepairAction::mend_marks:
-      return step.restores ? "write it anew from its other copy"
-                           : "make it anew, empty: every alias and its history is lost; say again "
-                             "what they point at with: ckptool promote";
+      return step.restores
+                 ? "write it anew from its other copy"
+                 : "make it anew, empty: every alias, later tag, metric and note is lost; "
+                   "say it again with: ckptool promote, tag, metric, note";
     case RepairAction::mend_journal:
       return step.restores ? "write its header anew; no record is lost"
                            : "keep every readable record, and mark the others as lost";

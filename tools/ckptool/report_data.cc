@@ -199,6 +199,7 @@ class Collector {
               {"best_metric", run.best_metric},
               {"best", nullptr},
               {"tags", rows_json(run.tags)},
+              {"notes", notes_json(run.later)},
               {"parameters", rows_json(run.parameters_in())},
               {"environment", rows_json(run.environment_in())}};
     if (found.best) {
@@ -216,6 +217,14 @@ class Collector {
     json["checkpoints"] = checkpoints_json(run.id);
     json["series"] = series_json(run.id, most);
     return json;
+  }
+
+  static Json notes_json(const std::vector<LaterFact>& later) {
+    Json rows = Json::array();
+    for (const LaterFact& note : later) {
+      rows.push_back({iso_time(note.time_ns), value_text(note.value)});
+    }
+    return rows;
   }
 
   Json attempts_json(const RunRecord& run) const {

@@ -99,6 +99,7 @@ std::string run_text(const RunHistory& history) {
   text += group("parameters", flatten(run.parameters));
   text += group("tags", flatten(run.tags));
   text += group("data", flatten(run.data));
+  text += later_text(run.later);
   if (run.attempts.empty()) text += group("environment", flatten(run.environment));
   for (const Attempt& attempt : run.attempts) text += attempt_text(run, attempt);
   return text;

@@ -209,6 +209,7 @@ class Show : public Command {
     if (const Facts metrics = metric_facts(checkpoint.record()); !metrics.empty()) {
       text += "\nmetrics\n" + facts_text(metrics, "  ");
     }
+    text += later_text(checkpoint.record().later);
     text += maker;
     const format::Manifest& manifest = checkpoint.manifest();
     if (!manifest.tensors.empty()) {

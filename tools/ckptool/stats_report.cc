@@ -3,14 +3,14 @@
 namespace ckp::tool {
 namespace {
 
-Json to_json(const NeededBytes& needed) {
+Json needed_json(const NeededBytes& needed) {
   return {
       {"checkpoints", needed.checkpoints}, {"raw", needed.raw},         {"shared", needed.shared},
       {"chunks", needed.chunks},           {"filler", needed.filler},   {"patches", needed.patches},
       {"compressed", needed.compressed},   {"missing", needed.missing}, {"stored", needed.stored}};
 }
 
-Json to_json(const DiskBytes& disk) {
+Json disk_json(const DiskBytes& disk) {
   return {{"payload", disk.payload},
           {"manifests", disk.manifests},
           {"headers", disk.headers},
@@ -32,8 +32,8 @@ Json to_json(const StoreStats& stats) {
     runs.push_back({{"name", run.name},
                     {"id", run.id.hex()},
                     {"directory", run.directory},
-                    {"needed", to_json(run.needed)},
-                    {"disk", to_json(run.disk)}});
+                    {"needed", needed_json(run.needed)},
+                    {"disk", disk_json(run.disk)}});
   }
   Json unread = Json::array();
   for (const UnreadPart& part : stats.unread) {
@@ -42,8 +42,12 @@ Json to_json(const StoreStats& stats) {
                       {"code", std::string(to_string(part.code))},
                       {"message", part.message}});
   }
-  return {{"runs", runs},         {"needed", to_json(stats.needed)}, {"disk", to_json(stats.disk)},
-          {"index", stats.index}, {"set_aside", stats.set_aside},    {"total", stats.total()},
+  return {{"runs", runs},
+          {"needed", needed_json(stats.needed)},
+          {"disk", disk_json(stats.disk)},
+          {"index", stats.index},
+          {"set_aside", stats.set_aside},
+          {"total", stats.total()},
           {"unread", unread}};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ckp/digest.h"
+#include "ckp/later_fact.h"
 #include "ckp/uuid.h"
 #include "ckp/value.h"
 
@@ -81,7 +82,8 @@ struct RunRecord {
   // As the journals say. `in_progress` becomes `interrupted` for a reader that finds nobody
   // holding the run: Store::runs() has done that.
   RunStatus status = RunStatus::in_progress;
-  std::vector<Attempt> attempts;  // by number
+  std::vector<Attempt> attempts;      // by number
+  std::vector<LaterFact> later = {};  // notes on the run, oldest first: see Store::note
   // What holds in an attempt: the last that was recorded up to it, by it or with the run.
   const Value::Map& parameters_in(std::uint32_t attempt = newest_attempt_number) const;
   const Value::Map& environment_in(std::uint32_t attempt = newest_attempt_number) const;
@@ -125,6 +127,9 @@ struct CheckpointRecord {
   // missing. Such a checkpoint is never on the current line: it is found by its id only.
   std::optional<Uuid> salvaged_from;
   std::vector<std::string> missing;
+  // What has been said of it since it was saved, oldest first: see Store::tag. `tags` and `metrics`
+  // are as these have left them.
+  std::vector<LaterFact> later = {};
   bool mid_step() const { return tags.contains(mid_step_tag); }
   // Whether a resume may take it by itself.
   bool resumable() const { return !nonfinite && !salvaged_from && !mid_step(); }

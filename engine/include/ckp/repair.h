@@ -17,7 +17,8 @@ enum class RepairAction {
   put_back,          // a file in another run's directory, or a run's directory under another name,
                      // goes where it belongs; damage is looked for by the repair after that
   rebuild_index,     // from packs and journals
-  mend_marks,        // the file `marks`, from its second copy; without one, every alias is lost
+  mend_marks,        // the file `marks`, from its second copy; without one, aliases and what was
+                     // said of checkpoints since they were saved are lost
   mend_journal,      // what can be read of it stays, what is lost is marked as known
   mend_pack,         // written anew, damaged chunks from identical ones elsewhere in the store
   salvage,           // a new checkpoint of all undamaged tensors; the damaged one is retired

@@ -11,6 +11,8 @@
 
 namespace ckp {
 
+// A checkpoint without the metric is pending, and kept: until a later one of the current line has
+// it, or for 24 hours from its save.
 struct KeepBest {
   std::uint32_t count = 1;
   std::string metric = {};
@@ -43,9 +45,9 @@ KeepPolicy parse_keep_rules(std::span<const std::string> rules);
 struct KeepDecision {
   CheckpointRecord checkpoint;
   bool keep = false;
-  std::vector<std::string>
-      reasons;  // why kept ("last 1", "best 1 by val/loss:min", "newest resumable"), or why deleted
-                // ("no rule keeps it", "superseded")
+  // Why kept ("last 1", "best 1 by val/loss:min", "pending: no val/auc yet", "newest resumable"),
+  // or why deleted ("no rule keeps it", "superseded").
+  std::vector<std::string> reasons;
 };
 
 // Decides for all checkpoints of one run, in commit order. The newest resumable checkpoint of

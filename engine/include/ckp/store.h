@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -149,8 +150,9 @@ class Store {
   std::vector<FoundRun> find_runs(const Search& search) const;
   std::vector<FoundCheckpoint> find_checkpoints(const Search& search) const;
   // What the list of a run does not show as it is, one line each: a file whose checkpoint could not
-  // be read when the index was made, and a listed checkpoint whose file is gone although nobody
-  // removed it. Goes by names, in the time of one listing; verify finds the rest.
+  // be read when the index was made, a listed checkpoint whose file is gone although nobody
+  // removed it, a journal that is gone, and marks that cannot be read. Goes by names, in the time
+  // of one listing; verify finds the rest.
   std::vector<std::string> missing(const RunRecord& run) const;
   // The checkpoint that an address means. Error(not_found), naming both, when an alias points at
   // one that is not there.
@@ -179,6 +181,29 @@ class Store {
   // The checkpoint that an alias pointed at, at a time (since 1970, UTC). Error(not_found) when
   // there was no such alias then, or when the checkpoint is gone by now.
   CheckpointRecord find_alias_at(std::string_view alias, std::int64_t time_ns) const;
+
+  // What is said after the save: what an evaluation has measured days later, a tag, a note. By any
+  // process, also while trainers run; durable on return. `find`, `checkpoints` and every search,
+  // RUN@best, the keep rules of a prune and CheckpointRecord::later have it from then on; who said
+  // it, and when, is recorded, and nothing that was said is ever forgotten. The checkpoint's own
+  // file is not touched: a copy of that alone does not have it. Each call writes all marks of the
+  // store anew, of which one can hold some 150,000 (16 MiB): give what belongs together in one.
+  // All return the record as it is then, and throw Error(not_found) when the checkpoint or run is
+  // gone, Error(invalid_argument) for a name that is empty, longer than 200 bytes or has control
+  // characters, for the tag that a save inside a step gives (mid_step_tag) and for a value of more
+  // than 64 KiB, Error(corrupt) when the file `marks` cannot be read. Nothing is changed then.
+  //
+  // A tag that the checkpoint has already gets the new value.
+  CheckpointRecord tag(const CheckpointRecord& checkpoint, const Value::Map& tags);
+  // Error(not_found) for a tag that it does not have.
+  CheckpointRecord remove_tags(const CheckpointRecord& checkpoint,
+                               std::span<const std::string> names);
+  // Values are kept bit by bit, NaN included. A metric that the checkpoint was saved with counts
+  // with its new value from then on.
+  CheckpointRecord add_metrics(const CheckpointRecord& checkpoint,
+                               const std::map<std::string, double>& metrics);
+  CheckpointRecord note(const CheckpointRecord& checkpoint, const std::string& text);
+  RunRecord note(const RunRecord& run, const std::string& text);
 
   // Opens a checkpoint with all packs it needs. Error(not_found) when it has no file: pruned, or
   // lost.

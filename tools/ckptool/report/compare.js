@@ -31,7 +31,8 @@ class CompareSection {
     }
     const head = element("tr", {}, element("th", {scope: "col"}, "Name"), ...runs.map((run) =>
         element("th", {scope: "col"}, swatch(this.choice, run), " ", run.name)));
-    const parts = [["parameters", "Parameters"], ["tags", "Tags"], ["environment", "Environment"]];
+    const parts = [["parameters", "Parameters"], ["tags", "Tags"], ["notes", "Notes"],
+                   ["environment", "Environment"]];
     const bodies = parts.map(([part, title]) => this.bodyOf(runs, part, title))
         .filter((body) => body !== null);
     this.place.replaceChildren(bodies.length === 0 ?
