@@ -27,9 +27,12 @@ Operand started(const Subject& subject, Scratch&) {
 }
 
 Operand ended(const Subject& subject, Scratch&) {
+  if (subject.run.status == RunStatus::in_progress) return {};
   const auto all = subject.history->checkpoints();
-  if (subject.run.status == RunStatus::in_progress || all.empty()) return {};
-  return Operand::of_time(all.back().created_ns);
+  if (!all.empty()) return Operand::of_time(all.back().created_ns);
+  const auto& attempts = subject.run.attempts;
+  if (attempts.empty() || attempts.back().last_seen_ns == 0) return {};
+  return Operand::of_time(attempts.back().last_seen_ns);
 }
 
 Operand resumed(const Subject& subject, Scratch&) {
@@ -98,7 +101,7 @@ const Attribute attributes[] = {
      "in_progress, completed, failed or interrupted"},
     {"started", "start_time", Type::time, From::run, started, "when the run was created"},
     {"ended", "end_time", Type::time, From::history, ended,
-     "when the last checkpoint was saved of a run that no process holds"},
+     "of a run that no process holds: its last checkpoint, or without one its last sign of life"},
     {"duration_hours", "", Type::number, From::history, duration_hours,
      "from each attempt's start to its end or last sign of life, added up"},
     {"device_hours", "", Type::number, From::history, device_hours,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 #include "runs/field_reader.h"
 #include "runs/record_codec.h"
 
@@ -75,8 +76,11 @@ std::optional<std::string> read_source_diff(FileSystem& fs, const RunDirectory& 
       contents = format::decode_journal(bytes);
       check_belongs(contents.header, *journal, directory.run);
     } catch (const Error& error) {
+      const std::string store = shell_word(directory.path.parent_path().parent_path().string());
       throw Error(error.code(),
-                  fmt::format("{}: {}", (directory.path / name).string(), error.what()));
+                  fmt::format("{}: {}; what else is damaged says: ckptool verify {}; what can be "
+                              "mended mends: ckptool repair {}",
+                              (directory.path / name).string(), error.what(), store, store));
     }
     for (const auto& entry : contents.records) {
       if (entry.record.kind != format::JournalKind::source_diff) continue;

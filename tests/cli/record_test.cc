@@ -234,6 +234,33 @@ TEST_F(RecordTest, TailFollowsUntilTheRunEnds) {
   EXPECT_EQ(step, 300);
 }
 
+TEST_F(RecordTest, TailSaysAtOnceThatAMetricIsNotThereYet) {
+  Store opened = Store::open(store());
+  RunOptions options;
+  options.name = "live";
+  ckp::Run run = opened.create_run(options);
+  EXPECT_TRUE(contains(interrupted_ckptool({"tail", "-f", "store", "live", "typo"}).err,
+                       "note: run live has no metric typo yet; there are none; waiting"));
+  log(run, 7, 0.5);
+  const Result result = interrupted_ckptool({"tail", "-f", "store", "live", "typo", "train/loss"});
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_TRUE(contains(result.err, "has no metric typo yet; there are: lr, train/loss; waiting"))
+      << result;
+  EXPECT_TRUE(contains(result.out, "step 7 ")) << result;
+  EXPECT_EQ(interrupted_ckptool({"tail", "-f", "store", "live", "train/loss"}).err, "");
+  expect_error({"tail", "-f", "store", "cnn", "typo"}, 1, "not_found", {"typo"});
+}
+
+TEST_F(RecordTest, ARunThatEndedWithoutACheckpointHasAnEnd) {
+  Store opened = Store::open(store());
+  RunOptions options;
+  options.name = "short";
+  opened.create_run(options).finish(RunStatus::failed);
+  const Result result =
+      ckptool({"runs", "store", "--where", "ended > now-1h and checkpoints = 0", "--json"});
+  EXPECT_TRUE(contains(result.out, "\"short\"")) << result;
+}
+
 TEST_F(RecordTest, CtrlCEndsTail) {
   Store opened = Store::open(store());
   RunOptions options;

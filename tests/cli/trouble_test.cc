@@ -1,4 +1,7 @@
 // Full disks and read-only places: a clear error, and nothing is lost.
+#include <set>
+#include <sstream>
+
 #include "cli/fixture.h"
 #include "cli/mounts.h"
 
@@ -72,8 +75,73 @@ TEST_F(TroubleTest, ReadOnlyPlaceCanBeReadButNotChanged) {
   EXPECT_EQ(listed.code, 0) << listed;
   const Result checked = ckptool({"verify", frozen, "--full"});
   EXPECT_EQ(checked.code, 0) << checked;
+  std::istringstream lines(checked.out + checked.err);
+  std::set<std::string> once;
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_TRUE(line.empty() || once.insert(line).second) << line << checked;
+  }
   const Result out = ckptool({"convert", frozen, "cnn@2", (root() / "out.safetensors").string()});
   EXPECT_EQ(out.code, 0) << out;
+}
+
+// The files of the run that make_run has made.
+class DamagedRunTest : public CliTest {
+ protected:
+  void SetUp() override {
+    Store made = Store::create(store());
+    make_run(made, "cnn", 2);
+  }
+  fs::path journal() const {
+    for (const auto& entry : fs::recursive_directory_iterator(store() / "runs")) {
+      if (contains(entry.path().filename().string(), "journal-")) return entry.path();
+    }
+    return {};
+  }
+};
+
+TEST_F(DamagedRunTest, AMissingJournalIsNamedWithWhatIsKnownWithoutIt) {
+  fs::remove(journal());
+  for (const bool indexed : {true, false}) {
+    if (!indexed) ckptool({"rebuild-index", "store"});
+    for (const std::string command : {"metrics", "show", "tail", "ls", "export"}) {
+      const Result result = ckptool({command, "store", "cnn"});
+      EXPECT_EQ(result.code, 0) << result;
+      for (const std::string word :
+           {"the journal is missing", "attempt 1", "its checkpoints and their own metrics are not",
+            "ckptool verify"}) {
+        EXPECT_TRUE(contains(result.err, word)) << command << result;
+      }
+    }
+  }
+  EXPECT_EQ(ckptool({"repair", "store"}).code, 3);
+  EXPECT_EQ(ckptool({"metrics", "store", "cnn"}).err, "") << "repair knows that it is lost";
+}
+
+TEST_F(DamagedRunTest, ADamagedJournalComesWithTheNextCommand) {
+  flip_byte(journal(), 50);
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"export", "store", "cnn"},
+        {"show", "store", "cnn", "--source-diff"}}) {
+    const Result result = ckptool(command);
+    EXPECT_EQ(result.code, 4) << result;
+    for (const std::string word : {"journal-", "ckptool verify", "ckptool repair"}) {
+      EXPECT_TRUE(contains(result.err, word)) << result;
+    }
+  }
+}
+
+TEST_F(DamagedRunTest, OneFileIsNoFiles) {
+  write_bytes(journal().parent_path() / "0000000009-0123456789abcdef0123456789abcdef.tmp", "dead");
+  const Result result = ckptool({"verify", "store"});
+  EXPECT_TRUE(contains(result.out,
+                       "1 file (4 bytes) left by saves that died; the next prune "
+                       "removes it"))
+      << result;
+}
+
+TEST_F(DamagedRunTest, AReportIntoAFolderThatIsNotThere) {
+  expect_error({"report", "store", "-o", "nodir/x.html"}, 1, "not_found",
+               {"nodir/x.html: the folder nodir does not exist", "mkdir -p nodir"});
 }
 
 // With every limit from too few to enough: what could not be opened is not damaged.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "ckp/closest_name.h"
 #include "ckp/error.h"
@@ -23,6 +24,22 @@ void MetricNames::check(const RunRecord& run, const std::vector<MetricPoint>& po
     throw Error(ErrorCode::not_found, fmt::format("run {} has logged no metric {}{}",
                                                   printable(run.name), printable(name), hint));
   }
+}
+
+std::string MetricNames::not_yet(const std::vector<MetricPoint>& points) const {
+  std::set<std::string> there;
+  for (const MetricPoint& point : points) {
+    for (const auto& value : point.values) there.insert(printable(value.first));
+  }
+  std::vector<std::string> missing;
+  for (const std::string& name : names_) {
+    if (!there.contains(printable(name))) missing.push_back(printable(name));
+  }
+  if (missing.empty()) return "";
+  return fmt::format(
+      "{} yet; there {}", join(missing),
+      there.empty() ? "are none"
+                    : (there.size() == 1 ? "is: " : "are: ") + join({there.begin(), there.end()}));
 }
 
 void MetricNames::keep(std::vector<MetricPoint>& points) const {

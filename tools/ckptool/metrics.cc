@@ -42,6 +42,7 @@ class Metrics : public Command {
     MetricFollower follower = store.follow(record);
     std::vector<MetricPoint> points = follower.read();
     if (!all_) points = current_points(record, store.checkpoints(record.id), std::move(points));
+    tell_missing(store, record);
     tell_unread(store, follower);
     wanted.check(record, points);
     wanted.keep(points);

@@ -39,7 +39,7 @@ class Report : public Command {
     check_free(*context.file_system);
     const ReportData data = collect_report(store, found.path.string(), system_clock()->now_ns());
     const std::string page = report_page(data.json);
-    write_durably(*context.file_system, file_, std::as_bytes(std::span(page)));
+    write(*context.file_system, page);
     for (const std::string& line : data.unread) {
       complain(fmt::format("warning: {}; it is not in the report; run: ckptool verify {}",
                            printable(line), shell_word(store.path().string())));
@@ -56,9 +56,25 @@ class Report : public Command {
     return ExitCode::ok;
   }
 
+  // The hidden sibling, which comes first, means nothing to whoever gave the name.
+  void write(FileSystem& fs, const std::string& page) const {
+    try {
+      write_durably(fs, file_, std::as_bytes(std::span(page)));
+    } catch (const Error& error) {
+      throw Error(error.code(),
+                  fmt::format("{}: cannot be written: {}", printable(file_), error.what()));
+    }
+  }
+
   // Asked before the work.
   void check_free(FileSystem& fs) const {
     if (file_.empty()) throw UsageError("--output: the name is empty");
+    const auto folder = std::filesystem::path(file_).parent_path().string();
+    if (!folder.empty() && !fs.status(folder)) {
+      throw Error(ErrorCode::not_found,
+                  fmt::format("{}: the folder {} does not exist; make it first: mkdir -p {}",
+                              printable(file_), printable(folder), shell_word(folder)));
+    }
     check_outside_stores(file_, fs);
     const auto status = fs.status(file_);
     if (!status) return;

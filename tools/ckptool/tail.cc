@@ -52,8 +52,14 @@ class Tail : public Command {
     MetricFollower follower = store.follow(record);
     std::vector<MetricPoint> points =
         current_points(record, store.checkpoints(record.id), follower.read());
+    tell_missing(store, record);
     tell_unread(store, follower);
-    if (!follow_ || !points.empty()) wanted.check(record, points);
+    if (!follow_ || record.status != RunStatus::in_progress) {
+      wanted.check(record, points);
+    } else if (const std::string names = wanted.not_yet(points); !names.empty()) {
+      complain(
+          fmt::format("note: run {} has no metric {}; waiting", printable(record.name), names));
+    }
     wanted.keep(points);
     const std::size_t shown = std::min<std::size_t>(points.size(), lines_.value_or(10));
     points.erase(points.begin(), points.end() - static_cast<std::ptrdiff_t>(shown));
