@@ -8,7 +8,7 @@ const std::vector<std::string> commands{
     "init",          "runs",   "ls",     "show",    "best",      "params",  "diff",   "metrics",
     "tail",          "export", "drift",  "bisect",  "stats",     "report",  "hold",   "verify",
     "repair",        "prune",  "rm",     "promote", "aliases",   "convert", "import", "digest",
-    "rebuild-index", "tag",    "metric", "note"};
+    "rebuild-index", "tag",    "metric", "note",    "completion"};
 
 using HelpTest = CliTest;
 

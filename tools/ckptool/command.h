@@ -114,5 +114,6 @@ std::unique_ptr<Command> make_convert();
 std::unique_ptr<Command> make_import();
 std::unique_ptr<Command> make_digest();
 std::unique_ptr<Command> make_rebuild_index();
+std::unique_ptr<Command> make_completion();
 
 }  // namespace ckp::tool
