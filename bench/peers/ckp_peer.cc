@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -34,12 +33,9 @@ std::int64_t guarded(const Work& work) {
 }
 
 ckp::format::Compression compression_from(const std::string& name) {
-  using ckp::format::Compression;
-  static const std::map<std::string, Compression> levels = {{"none", Compression::none},
-                                                            {"balanced", Compression::balanced}};
-  const auto found = levels.find(name);
-  if (found == levels.end()) throw std::invalid_argument("no compression is called " + name);
-  return found->second;
+  const auto level = ckp::format::compression_named(name);
+  if (!level) throw std::invalid_argument("no compression is called " + name);
+  return *level;
 }
 
 ckp::StateDict describe(const Tensor* tensors, std::size_t count) {
@@ -86,8 +82,8 @@ struct CkpPeerTrainer {
 // What the last failed call on this thread was about.
 const char* ckp_peer_error() { return last_error.c_str(); }
 
-// Opens or makes the store and starts the run `name` in it. `compression` is none or balanced. Null
-// on failure.
+// Opens or makes the store and starts the run `name` in it. `compression` is none, fast, balanced
+// or archive. Null on failure.
 CkpPeerTrainer* ckp_peer_start(const char* store_path, const char* name, const char* compression,
                                int synchronous) {
   std::unique_ptr<CkpPeerTrainer> trainer;

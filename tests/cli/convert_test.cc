@@ -37,6 +37,25 @@ TEST_F(ConvertCommandTest, ToSafetensorsAndBackKeepsEveryBit) {
   EXPECT_EQ(again.json()["tensors"], 3);
 }
 
+TEST_F(ConvertCommandTest, CompressionOfWhatComesFromSafetensors) {
+  EXPECT_EQ(ckptool({"convert", "store", "cnn@1", "model.safetensors"}).code, 0);
+  std::map<std::string, int> sizes;
+  for (const std::string level : {"none", "fast", "balanced", "archive"}) {
+    const Result result =
+        ckptool({"convert", "model.safetensors", level + ".ckp", "--compression", level, "--json"});
+    EXPECT_EQ(result.code, 0) << result;
+    sizes[level] = result.json()["bytes"];
+    EXPECT_EQ(digest({level + ".ckp"}), digest({"none.ckp"}));
+  }
+  EXPECT_LE(sizes["fast"], sizes["none"]);
+  EXPECT_LE(sizes["balanced"], sizes["fast"]);
+  EXPECT_LE(sizes["archive"], sizes["balanced"]);
+  expect_error({"convert", "model.safetensors", "x.ckp", "--compression", "best"}, 2, "usage",
+               {"none, fast, balanced or archive"});
+  expect_error({"convert", "store", "cnn@1", "x.ckp", "--compression", "archive"}, 2, "usage",
+               {"copied as they are"});
+}
+
 TEST_F(ConvertCommandTest, PartsAndAll) {
   EXPECT_EQ(ckptool({"convert", "store", "cnn@1", "all.safetensors", "--all", "--json"})
                 .json()["tensors"],

@@ -75,6 +75,48 @@ TEST(Codec, NoneIsAlwaysRaw) {
   EXPECT_EQ(encode(Bytes(1000), 4, Compression::none).codec, Codec::raw);
 }
 
+// Weights, text, sixteen values, noise, and almost nothing: every level gives back what it got, and
+// none takes more than the level below.
+TEST(Codec, LevelsDifferInSizeAlone) {
+  std::mt19937 random(static_cast<unsigned>(test::seed(43)));
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  constexpr std::size_t size = 1u << 18;
+  std::vector<float> weights(size / 4);
+  for (float& weight : weights) weight = normal(random);
+  Bytes floats(size), text(size), few(size), noise(size), sparse(size);
+  std::memcpy(floats.data(), weights.data(), size);
+  const std::string_view line = "layer.17.attention.weight = 0.0173\n";
+  for (std::size_t i = 0; i < size; ++i) {
+    text[i] = static_cast<std::byte>(line[(i * i / 9999 + i) % line.size()]);
+    few[i] = static_cast<std::byte>(random() % 16);
+    noise[i] = static_cast<std::byte>(random());
+    sparse[i] = static_cast<std::byte>(random() % 500 == 0 ? 1 : 0);
+  }
+  for (const Bytes* raw : {&floats, &text, &few, &noise, &sparse}) {
+    for (const std::size_t scalar_size : scalar_sizes) {
+      std::size_t before = size;
+      for (const Compression level :
+           {Compression::none, Compression::fast, Compression::balanced, Compression::archive}) {
+        const Encoded encoded = encode(*raw, scalar_size, level);
+        const Bytes& stored = encoded.codec == Codec::raw ? *raw : encoded.bytes;
+        EXPECT_LE(stored.size(), before + before / 200) << static_cast<int>(level);
+        before = stored.size();
+        Bytes out(size);
+        decode(encoded.codec, stored, out);
+        ASSERT_TRUE(out == *raw) << static_cast<int>(level) << ", scalar_size " << scalar_size;
+      }
+    }
+  }
+}
+
+TEST(Codec, LevelsHaveNames) {
+  EXPECT_EQ(compression_named("none"), Compression::none);
+  EXPECT_EQ(compression_named("fast"), Compression::fast);
+  EXPECT_EQ(compression_named("balanced"), Compression::balanced);
+  EXPECT_EQ(compression_named("archive"), Compression::archive);
+  EXPECT_FALSE(compression_named("best"));
+}
+
 TEST(Codec, TheLastByteDecidesAgainstConstant) {
   Bytes raw(4096);
   raw[4095] = std::byte{1};

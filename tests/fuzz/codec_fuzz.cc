@@ -11,8 +11,8 @@ namespace {
 
 using format::Codec;
 
-void there_and_back(BytesView raw, std::size_t scalar_size) {
-  const auto encoded = format::encode(raw, scalar_size, format::Compression::balanced);
+void there_and_back(BytesView raw, std::size_t scalar_size, format::Compression level) {
+  const auto encoded = format::encode(raw, scalar_size, level);
   const BytesView stored = encoded.codec == Codec::raw ? raw : BytesView(encoded.bytes);
   require(stored.size() <= raw.size(), "stored bytes are never more than raw bytes");
   std::vector<std::byte> out(raw.size(), std::byte{0xa5});
@@ -29,7 +29,10 @@ void fuzz_one(BytesView bytes) {
   const BytesView stored = bytes.subspan(parameters);
   std::vector<std::byte> out(raw_size);
   takes([&] { format::decode(codec, stored, out); });
-  there_and_back(stored, scalar_size);
+  using format::Compression;
+  for (const auto level : {Compression::fast, Compression::balanced, Compression::archive}) {
+    there_and_back(stored, scalar_size, level);
+  }
 }
 
 }  // namespace

@@ -46,6 +46,9 @@ class Convert : public Command {
             "For .safetensors: write this part (model, ema, ...) instead of the model; may be "
             "repeated");
     flag("--all", all_, "For .safetensors: write every part")->excludes("--part");
+    option(
+        "--compression", "LEVEL", compression_,
+        "Of a .ckp file that is made of .safetensors: none, fast, balanced or archive (smallest)");
     flag("--force,-f", force_, "Replace DEST when it exists");
   }
 
@@ -74,6 +77,15 @@ class Convert : public Command {
     }
   }
 
+  EncodeOptions encode_options() const {
+    const auto level = format::compression_named(compression_);
+    if (!level) {
+      throw UsageError(fmt::format("--compression {}: expected none, fast, balanced or archive",
+                                   printable(compression_)));
+    }
+    return {.compression = *level};
+  }
+
   void check_free(const std::string& destination, Context& context) const {
     check_outside_stores(destination, *context.file_system);
     if (force_ || !context.file_system->status(destination).has_value()) return;
@@ -97,11 +109,16 @@ class Convert : public Command {
                                    printable(source)));
     }
     check_free(destination, context);
-    return convert_safetensors(source, destination, {}, context.file_system);
+    return convert_safetensors(source, destination, encode_options(), context.file_system);
   }
 
   ConvertReport convert_out(const std::vector<std::string>& source, const std::string& destination,
                             Target target, Context& context) const {
+    if (compression_ != default_compression) {
+      throw UsageError(
+          "--compression is for .safetensors that become .ckp; the chunks of a checkpoint are "
+          "copied as they are");
+    }
     const Checkpoint from = open_source(source, store_, context);
     check_free(destination, context);
     if (target == Target::ckp) return write_standalone(from, destination, context.file_system);
@@ -119,7 +136,8 @@ class Convert : public Command {
     return text;
   }
 
-  std::string store_;
+  static constexpr const char* default_compression = "balanced";
+  std::string store_, compression_ = default_compression;
   std::vector<std::string> parts_;
   bool all_ = false;
   bool force_ = false;

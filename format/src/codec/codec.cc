@@ -43,6 +43,14 @@ std::string_view to_string(Codec codec) {
   return "unknown";
 }
 
+std::optional<Compression> compression_named(std::string_view name) {
+  if (name == "none") return Compression::none;
+  if (name == "fast") return Compression::fast;
+  if (name == "balanced") return Compression::balanced;
+  if (name == "archive") return Compression::archive;
+  return std::nullopt;
+}
+
 Encoded encode(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression) {
   Encoded encoded;
   encoded.codec = encode(raw, scalar_size, compression, encoded.bytes);
@@ -53,7 +61,8 @@ Codec encode(std::span<const std::byte> raw, std::size_t scalar_size, Compressio
              std::vector<std::byte>& out) {
   if (compression != Compression::none) {
     if (store_constant(raw, out)) return Codec::constant;
-    if (store_planes(raw, scalar_size, out) && worth_decoding(out.size(), raw.size())) {
+    if (store_planes(raw, scalar_size, compression, out) &&
+        worth_decoding(out.size(), raw.size())) {
       return Codec::planes;
     }
   }
@@ -68,9 +77,10 @@ std::optional<std::vector<std::byte>> encode_constant(std::span<const std::byte>
 }
 
 std::optional<std::vector<std::byte>> encode_planes(std::span<const std::byte> raw,
-                                                    std::size_t scalar_size) {
+                                                    std::size_t scalar_size,
+                                                    Compression compression) {
   std::vector<std::byte> out;
-  if (!store_planes(raw, scalar_size, out)) return std::nullopt;
+  if (!store_planes(raw, scalar_size, compression, out)) return std::nullopt;
   return out;
 }
 

@@ -52,16 +52,30 @@ bool all_equal(std::span<const std::byte> bytes) {
   return std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
+// The smaller of two frames, at the front of `space`; 0: none is smaller than that.
+std::size_t compress_smallest(std::span<const std::byte> plane, std::span<std::byte> space) {
+  const std::size_t huffman = compress_frame(ZstdMode::huffman, plane, space);
+  static PerThread<Scratch> scratches;
+  Scratch& scratch = scratches.get();
+  const auto other = scratch.get(huffman == 0 ? space.size() : huffman);
+  const std::size_t thorough = compress_frame(ZstdMode::thorough, plane, other);
+  if (thorough != 0) std::memcpy(space.data(), other.data(), thorough);
+  scratch.trim();
+  return thorough != 0 ? thorough : huffman;
+}
+
 // Stores one plane; a frame goes to the front of `space`, which has the plane's size.
 Plane store_plane(PlanePlan plan, std::span<const std::byte> plane, std::span<std::byte> space) {
   if (plan == PlanePlan::noise) return {PlaneMethod::raw, plane};
-  if (plan == PlanePlan::matches && all_equal(plane)) {
+  const bool smallest = plan == PlanePlan::smallest;
+  if ((plan == PlanePlan::matches || smallest) && all_equal(plane)) {
     return {PlaneMethod::constant, plane.first(1)};
   }
   const auto mode = plan == PlanePlan::matches ? ZstdMode::matches : ZstdMode::huffman;
   // A frame must win a little, or it only costs decoding.
+  const auto room = space.first(plane.size() - plane.size() / (smallest ? 256 : 64));
   const std::size_t size =
-      compress_frame(mode, plane, space.first(plane.size() - plane.size() / 64));
+      smallest ? compress_smallest(plane, room) : compress_frame(mode, plane, room);
   if (size == 0 || size >= plane.size()) return {PlaneMethod::raw, plane};
   return {PlaneMethod::zstd, space.first(size)};
 }
@@ -140,7 +154,7 @@ Parsed parse(std::span<const std::byte> stored, std::size_t raw_size) {
 
 }  // namespace
 
-bool store_planes(std::span<const std::byte> raw, std::size_t scalar_size,
+bool store_planes(std::span<const std::byte> raw, std::size_t scalar_size, Compression compression,
                   std::vector<std::byte>& out) {
   if (!is_scalar_size(scalar_size)) {
     throw Error(ErrorCode::invalid_argument,
@@ -149,7 +163,7 @@ bool store_planes(std::span<const std::byte> raw, std::size_t scalar_size,
   const std::size_t count = raw.size() / scalar_size;
   if (raw.size() <= header_size(scalar_size) + scalar_size) return false;
   if (raw.size() > limits::manifest_raw_size) return false;  // sizes have 32 bits
-  const SplitPlan plan = plan_split(raw, count, scalar_size);
+  const SplitPlan plan = plan_split(raw, count, scalar_size, compression);
   const auto first = plan.planes.begin();
   if (std::all_of(first, first + static_cast<std::ptrdiff_t>(scalar_size),
                   [](PlanePlan p) { return p == PlanePlan::noise; })) {

@@ -23,6 +23,8 @@ struct FreeDecompressor {
 using Compressor = std::unique_ptr<ZSTD_CCtx, FreeCompressor>;
 using Decompressor = std::unique_ptr<ZSTD_DCtx, FreeDecompressor>;
 
+constexpr int thorough_level = 9;
+
 void set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
   const std::size_t result = ZSTD_CCtx_setParameter(context, parameter, value);
   if (ZSTD_isError(result) != 0) {
@@ -35,7 +37,7 @@ void set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
 Compressor make_compressor(ZstdMode mode) {
   Compressor context(ZSTD_createCCtx());
   if (!context) throw std::bad_alloc();
-  set(context.get(), ZSTD_c_compressionLevel, 1);
+  set(context.get(), ZSTD_c_compressionLevel, mode == ZstdMode::thorough ? thorough_level : 1);
   if (mode == ZstdMode::huffman) {
     // Matches of seven bytes found through 64 slots: practically none, at no cost. A non-zero
     // targetLength would speed up the search and switch Huffman coding off; 0 is level 1's own.
@@ -47,8 +49,11 @@ Compressor make_compressor(ZstdMode mode) {
 }
 
 ZSTD_CCtx* compressor(ZstdMode mode) {
-  static PerThread<Compressor> huffman, matches;
-  Compressor& context = (mode == ZstdMode::huffman ? huffman : matches).get();
+  static PerThread<Compressor> huffman, matches, thorough;
+  Compressor& context = (mode == ZstdMode::huffman   ? huffman
+                         : mode == ZstdMode::matches ? matches
+                                                     : thorough)
+                            .get();
   if (!context) context = make_compressor(mode);
   return context.get();
 }

@@ -11,7 +11,8 @@ enum class ZstdMode {
   // Entropy coding of the bytes alone. Three times as fast as searching for matches, and smaller,
   // where there are none to find: exponents of trained weights.
   huffman,
-  matches,  // zstd level 1: below one bit a byte, and for data with repetitions
+  matches,   // zstd level 1: below one bit a byte, and for data with repetitions
+  thorough,  // all the time that `archive` has
 };
 
 // Compresses `raw` into one frame at the front of `out`. Returns the frame's size, or 0 when it
