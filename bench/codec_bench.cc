@@ -8,6 +8,7 @@
 
 #include "ckp/digest.h"
 #include "ckp/format/codec.h"
+#include "ckp/format/difference.h"
 #include "ckp/format/limits.h"
 #include "data_sets.h"
 
@@ -47,13 +48,13 @@ void run_digest(benchmark::State& state, const DataSet& set) {
   count(state);
 }
 
+template <format::Compression level>
 void run_encode(benchmark::State& state, const DataSet& set) {
   std::size_t number = 0;
   double stored = 0;
   Codec codec = Codec::raw;
   for (auto _ : state) {
-    const auto encoded =
-        format::encode(chunk(set.bytes, number++), set.scalar_size, format::Compression::balanced);
+    const auto encoded = format::encode(chunk(set.bytes, number++), set.scalar_size, level);
     codec = encoded.codec;
     stored += static_cast<double>(codec == Codec::raw ? chunk_size : encoded.bytes.size());
   }
@@ -92,6 +93,49 @@ void run_decode(benchmark::State& state, const DataSet& set) {
   count(state, stored / static_cast<double>(number));
 }
 
+// A version that was trained on for a little, by its distance from the one before.
+struct Versions {
+  DataSet before, after;
+};
+
+void run_difference(benchmark::State& state, const Versions& versions) {
+  Bytes difference(chunk_size);
+  std::size_t number = 0;
+  double stored = 0;
+  for (auto _ : state) {
+    const auto before = chunk(versions.before.bytes, number);
+    const auto after = chunk(versions.after.bytes, number++);
+    const auto gain = format::best_difference(before, after, versions.after.scalar_size).value();
+    format::take_difference(gain.kind, before, after, difference);
+    stored += static_cast<double>(
+        format::encode(difference, versions.after.scalar_size, format::Compression::balanced)
+            .bytes.size());
+  }
+  state.SetLabel("planes");
+  count(state, stored / static_cast<double>(number));
+}
+
+// What a load does more for a difference.
+void run_undo_difference(benchmark::State& state, const Versions& versions) {
+  DataSet differences = versions.after;
+  const auto kind = versions.after.scalar_size == 2 ? format::DifferenceKind::elements16
+                                                    : format::DifferenceKind::elements32;
+  format::take_difference(kind, versions.before.bytes, versions.after.bytes, differences.bytes);
+  const auto chunks = encode_all(differences);
+  Bytes difference(chunk_size), out(chunk_size);
+  std::size_t number = 0;
+  double stored = 0;
+  for (auto _ : state) {
+    const StoredChunk& next = chunks[number++ % chunks.size()];
+    format::decode(next.codec, next.bytes, difference);
+    format::apply_difference(kind, difference, out);
+    stored += static_cast<double>(next.bytes.size());
+    benchmark::ClobberMemory();
+  }
+  state.SetLabel(std::string(to_string(chunks[0].codec)));
+  count(state, stored / static_cast<double>(number));
+}
+
 }  // namespace
 }  // namespace ckp::bench
 
@@ -100,15 +144,26 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const auto sets = all_data_sets(set_size);
-  const auto add = [](const std::string& what, const DataSet& set, auto run) {
-    benchmark::RegisterBenchmark((what + "/" + set.name).c_str(),
-                                 [run, &set](benchmark::State& state) { run(state, set); })
+  const auto add_named = [](const std::string& name, const auto& data, auto run) {
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [run, &data](benchmark::State& state) { run(state, data); })
         ->ThreadRange(1, 2)
         ->UseRealTime();
   };
+  const auto add = [&](const std::string& what, const DataSet& set, auto run) {
+    add_named(what + "/" + set.name, set, run);
+  };
   add("memcpy", sets.back(), run_memcpy);
   add("digest", sets.back(), run_digest);
-  for (const DataSet& set : sets) add("encode", set, run_encode);
+  using ckp::format::Compression;
+  for (const DataSet& set : sets) add("encode_fast", set, run_encode<Compression::fast>);
+  for (const DataSet& set : sets) add("encode", set, run_encode<Compression::balanced>);
+  for (const DataSet& set : sets) add("encode_archive", set, run_encode<Compression::archive>);
   for (const DataSet& set : sets) add("decode", set, run_decode);
+  const Versions fp32{sets[0], trained_a_little(sets[0])}, bf16{sets[2], trained_a_little(sets[2])};
+  for (const Versions* versions : {&fp32, &bf16}) {
+    add_named("difference_encode/" + versions->after.name, *versions, run_difference);
+    add_named("difference_decode/" + versions->after.name, *versions, run_undo_difference);
+  }
   benchmark::RunSpecifiedBenchmarks();
 }

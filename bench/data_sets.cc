@@ -55,6 +55,23 @@ std::vector<float> second_moments(std::size_t count, unsigned seed) {
   return values;
 }
 
+DataSet trained_a_little(const DataSet& weights) {
+  DataSet result = weights;
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal(1.0f, 0.01f);
+  const std::size_t size = weights.scalar_size;
+  for (std::size_t i = 0; i < result.bytes.size(); i += size) {
+    float value = 0;  // of a bfloat16, the upper half
+    std::byte* const place = reinterpret_cast<std::byte*>(&value) + (sizeof value - size);
+    std::memcpy(place, &result.bytes[i], size);
+    value *= normal(random);
+    const std::uint16_t half = to_bf16(value);
+    size == 2 ? std::memcpy(&result.bytes[i], &half, size)
+              : std::memcpy(&result.bytes[i], &value, size);
+  }
+  return result;
+}
+
 std::vector<DataSet> all_data_sets(std::size_t size) {
   std::vector<std::uint16_t> bf16;
   for (const float value : trained_weights(size / 2, 3)) bf16.push_back(to_bf16(value));

@@ -18,6 +18,9 @@ std::vector<float> trained_weights(std::size_t count, unsigned seed);
 // Adam's second moment: a mean of squared gradients, whose scale differs from row to row.
 std::vector<float> second_moments(std::size_t count, unsigned seed);
 
+// The same weights, float32 or bfloat16, each moved by about a hundredth.
+DataSet trained_a_little(const DataSet& weights);
+
 // fp32_weights, fp32_second_moment, bf16_weights, zeros, noise; `size` bytes each (a multiple of
 // 4096).
 std::vector<DataSet> all_data_sets(std::size_t size);

@@ -36,10 +36,11 @@ class Salvager {
   }
 
   bool is_whole(std::uint32_t storage) const {
-    const auto is_lost = [&](const auto& user) {  // a piece or a patch
+    const auto is_lost = [&](const auto& user) {  // a piece, a difference or a patch
       return lost_.contains(full(user.reference).address);
     };
     return std::ranges::none_of(from_.storages[storage].pieces, is_lost) &&
+           std::ranges::none_of(from_.differences_of(storage), is_lost) &&
            std::ranges::none_of(from_.patches_of(storage), is_lost);
   }
 
@@ -51,6 +52,11 @@ class Salvager {
     format::StorageEntry entry = from_.storages[number];
     for (format::StoragePiece& piece : entry.pieces) piece.reference = reference(piece.reference);
     storages.push_back(std::move(entry));
+    for (format::Difference difference : from_.differences_of(number)) {
+      difference.storage = at->second;
+      difference.reference = reference(difference.reference);
+      result_.manifest.differences.push_back(difference);
+    }
     for (format::Patch patch : from_.patches_of(number)) {
       patch.storage = at->second;
       patch.reference = reference(patch.reference);

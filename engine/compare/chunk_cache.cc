@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ckp/format/difference.h"
 #include "ckp/format/patch.h"
 
 namespace ckp {
@@ -48,6 +49,10 @@ std::span<const std::byte> ChunkCache::get_patched(std::uint32_t storage, std::s
   const format::StoragePiece& stored = parts_.manifest.storages[storage].pieces[piece];
   const auto chunk = get(stored.reference).subspan(stored.offset, stored.length);
   Entry entry{key, std::vector<std::byte>(chunk.begin(), chunk.end())};
+  const auto number = static_cast<std::uint32_t>(piece);
+  for (const format::Difference& each : parts_.manifest.differences_of(storage, number)) {
+    format::apply_difference(each.kind, get(each.reference), entry.bytes);
+  }
   for (const format::Patch& patch : parts_.manifest.patches_of(storage)) {
     if (!format::overlaps(patch, begin, stored.length)) continue;
     format::apply_patch(patch, get(patch.reference), begin, entry.bytes);

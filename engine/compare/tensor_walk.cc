@@ -26,9 +26,18 @@ void TensorBytes::look_at_piece(std::size_t number) {
   patched_ = false;
   content_ = manifest_.references[piece.reference].raw_digest;
   const auto patches = manifest_.patches_of(tensor_.storage);
-  if (patches.empty()) return;
+  const auto differences =
+      manifest_.differences_of(tensor_.storage, static_cast<std::uint32_t>(number));
+  if (patches.empty() && differences.empty()) return;
   format::Writer facts;
   facts.digest(content_);
+  for (const format::Difference& each : differences) {
+    patched_ = true;
+    facts.digest(manifest_.references[each.reference].raw_digest);
+    facts.u8(static_cast<std::uint8_t>(each.kind));
+    facts.u32(piece.offset);  // what it changes of the chunk
+    facts.u32(piece.length);
+  }
   for (const format::Patch& patch : patches) {
     if (!format::overlaps(patch, begin, piece.length)) continue;
     patched_ = true;

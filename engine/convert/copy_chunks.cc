@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "ckp/error.h"
+#include "ckp/format/codec.h"
+#include "ckp/format/difference.h"
 
 namespace ckp {
 namespace {
@@ -17,6 +21,8 @@ class ChunkCopier {
 
   // Copies the chunk behind `reference`, once, and returns the reference to the copy.
   ChunkReference copy(const ChunkReference& reference);
+  // Adds what a piece with differences is, as a chunk without any.
+  ChunkReference put_together(std::uint32_t storage, std::uint32_t piece);
 
  private:
   const OpenPack& pack_of(const ChunkReference& reference) const;
@@ -61,19 +67,80 @@ ChunkReference ChunkCopier::copy(const ChunkReference& reference) {
   return result;
 }
 
+ChunkReference ChunkCopier::put_together(std::uint32_t storage, std::uint32_t piece) {
+  const format::Manifest& manifest = from_.manifest;
+  const auto read = [&](std::uint32_t number) {
+    const ChunkReference& reference = manifest.references[number];
+    std::vector<std::byte> raw(reference.raw_size);
+    read_reference(from_.packs, from_.record.id, reference, raw);
+    return raw;
+  };
+  const format::StoragePiece& from = manifest.storages[storage].pieces[piece];
+  std::vector<std::byte> chunk = read(from.reference);
+  const auto bytes = std::span(chunk).subspan(from.offset, from.length);
+  for (const format::Difference& each : manifest.differences_of(storage, piece)) {
+    format::apply_difference(each.kind, read(each.reference), bytes);
+  }
+  const auto tensor = std::ranges::find(manifest.tensors, storage, &format::TensorEntry::storage);
+  const std::size_t scalar_size =
+      tensor == manifest.tensors.end() ? 1 : scalar_size_of(tensor->dtype);
+  const auto encoded = format::encode(bytes, scalar_size, format::Compression::balanced);
+  const bool raw = encoded.codec == format::Codec::raw;
+  const Digest digest = digest_of(bytes);
+  const std::uint32_t number = to_.add_chunk(
+      digest, from.length, encoded.codec, raw ? std::span<const std::byte>(bytes) : encoded.bytes);
+  return {{Uuid{}, number}, digest, from.length};
+}
+
 }  // namespace
 
 format::Manifest copy_chunks(const Checkpoint::Parts& from, format::PackWriter& to) {
   ChunkCopier copier(from, to);
   format::Manifest manifest = from.manifest;
-  for (ChunkReference& reference : manifest.references) {
+  manifest.references.clear();
+  manifest.differences.clear();
+  std::map<std::uint32_t, std::uint32_t> numbers;  // of references: old, new
+  const auto add = [&](const ChunkReference& reference) {
+    manifest.references.push_back(reference);
+    return static_cast<std::uint32_t>(manifest.references.size() - 1);
+  };
+  const auto copied = [&](std::uint32_t number) {
+    const auto [at, is_new] = numbers.try_emplace(number);
+    if (!is_new) return at->second;
+    const ChunkReference& reference = from.manifest.references[number];
     try {
-      reference = copier.copy(reference);
+      return at->second = add(copier.copy(reference));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::corrupt) throw;
       throw Error(ErrorCode::corrupt, error.what() + damage_report(from, reference.address));
     }
+  };
+  const auto each_piece = [&](const auto& visit) {
+    for (std::uint32_t s = 0; s < manifest.storages.size(); ++s) {
+      auto& pieces = manifest.storages[s].pieces;
+      for (std::uint32_t p = 0; p < pieces.size(); ++p) {
+        visit(s, p, pieces[p], from.manifest.differences_of(s, p).empty());
+      }
+    }
+  };
+  // In the order of the references, but for what only pieces with differences need.
+  std::vector<bool> left_out(from.manifest.references.size());
+  for (const format::Difference& each : from.manifest.differences) {
+    left_out[each.reference] = true;
+    left_out[manifest.storages[each.storage].pieces[each.piece].reference] = true;
   }
+  each_piece([&](std::uint32_t, std::uint32_t, const format::StoragePiece& piece, bool whole) {
+    if (whole) left_out[piece.reference] = false;
+  });
+  for (const format::Patch& patch : manifest.patches) left_out[patch.reference] = false;
+  for (std::uint32_t i = 0; i < left_out.size(); ++i) {
+    if (!left_out[i]) copied(i);
+  }
+  each_piece([&](std::uint32_t s, std::uint32_t p, format::StoragePiece& piece, bool whole) {
+    piece = whole ? format::StoragePiece{copied(piece.reference), piece.offset, piece.length}
+                  : format::StoragePiece{add(copier.put_together(s, p)), 0, piece.length};
+  });
+  for (format::Patch& patch : manifest.patches) patch.reference = copied(patch.reference);
   return manifest;
 }
 

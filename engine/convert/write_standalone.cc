@@ -1,4 +1,4 @@
-// A checkpoint becomes one file: stored chunks are copied as they are.
+// A checkpoint becomes one file: stored chunks are copied as they are, but for differences.
 #include "ckp/convert.h"
 #include "convert/copy_chunks.h"
 #include "io/durable_file.h"

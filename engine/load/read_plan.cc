@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ckp/error.h"
+#include "ckp/format/difference.h"
 #include "save/buffer_pool.h"
 #include "save/parallel.h"
 #include "save/strided_view.h"
@@ -36,6 +37,10 @@ void ReadPlan::add(std::uint32_t storage, Destination destination) {
   for (auto i = static_cast<std::size_t>(first - ends.begin()); i < pieces.size(); ++i) {
     const std::uint64_t piece_begin = ends[i] - pieces[i].length;
     if (piece_begin >= end) break;
+    if (!manifest_.differences_of(storage, static_cast<std::uint32_t>(i)).empty()) {
+      differing_.insert({storage, static_cast<std::uint32_t>(i), piece_begin});
+      continue;
+    }
     const std::uint64_t from = std::max(begin, piece_begin);
     const std::uint64_t to = std::min(end, ends[i]);
     transfers_.push_back(
@@ -59,6 +64,7 @@ const std::vector<std::uint64_t>& ReadPlan::piece_ends(std::uint32_t storage) {
 
 void ReadPlan::run(const ReadChunk& read, unsigned threads) {
   run_transfers(read, threads);
+  put_together(read, threads);
   apply_patches(read, threads);
 }
 
@@ -89,6 +95,34 @@ void ReadPlan::run_transfers(const ReadChunk& read, unsigned threads) {
       scratch->resize(reference.raw_size);
       read(reference, *scratch);
       distribute(chunks[i], nullptr, *scratch);
+    }
+  });
+}
+
+void ReadPlan::put_together(const ReadChunk& read, unsigned threads) {
+  const std::vector<DifferingPiece> pieces(differing_.begin(), differing_.end());
+  BufferPool buffers;
+  parallel_for(pieces.size(), thread_count(threads), [&](std::size_t i) {
+    const auto& [storage, number, begin] = pieces[i];
+    const format::StoragePiece& piece = manifest_.storages[storage].pieces[number];
+    const auto chunk = buffers.take();
+    const auto fill = [&](std::uint32_t reference, std::vector<std::byte>& raw) {
+      raw.resize(manifest_.references[reference].raw_size);
+      read(manifest_.references[reference], raw);
+    };
+    fill(piece.reference, *chunk);
+    const auto bytes = std::span(*chunk).subspan(piece.offset, piece.length);
+    const auto difference = buffers.take();
+    for (const format::Difference& each : manifest_.differences_of(storage, number)) {
+      fill(each.reference, *difference);
+      format::apply_difference(each.kind, *difference, bytes);
+    }
+    for (const std::size_t wanted : destinations_in_.at(storage)) {
+      const Destination& to = destinations_[wanted];
+      const std::uint64_t first = std::max(begin, to.begin);
+      const std::uint64_t last = std::min(begin + piece.length, to.begin + to.copy.size());
+      if (first >= last) continue;
+      to.copy.copy(first - to.begin, bytes.subspan(first - begin, last - first), to.data);
     }
   });
 }
@@ -189,9 +223,13 @@ std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
     };
     std::uint64_t at = 0;
     bool hit = false;
-    for (const format::StoragePiece& piece : manifest.storages[tensor.storage].pieces) {
-      hit = hit || is_hit(piece.reference, at, piece.length);
-      at += piece.length;
+    const auto& pieces = manifest.storages[tensor.storage].pieces;
+    for (std::uint32_t i = 0; i < pieces.size(); ++i) {
+      hit = hit || is_hit(pieces[i].reference, at, pieces[i].length);
+      for (const format::Difference& each : manifest.differences_of(tensor.storage, i)) {
+        hit = hit || is_hit(each.reference, at, pieces[i].length);
+      }
+      at += pieces[i].length;
     }
     for (const format::Patch& patch : manifest.patches_of(tensor.storage)) {
       hit = hit || is_hit(patch.reference, patch.begin, patch.length);

@@ -1,10 +1,12 @@
 // Which chunks to read, and where their bytes go.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -16,7 +18,8 @@
 namespace ckp {
 
 // Collects what is wanted of a manifest's tensors and storages, then reads every chunk that is
-// needed once, and patches what has patches. The manifest outlives the plan.
+// needed once, puts pieces with differences together, and patches what has patches. The manifest
+// outlives the plan.
 class ReadPlan {
  public:
   // Fills `out` with the verified raw bytes of a chunk, or throws; called on several threads.
@@ -47,11 +50,19 @@ class ReadPlan {
     std::uint64_t destination = 0;
     std::uint64_t begin = 0;
   };
+  // A piece that is more than a part of its chunk.
+  struct DifferingPiece {
+    std::uint32_t storage = 0;
+    std::uint32_t piece = 0;
+    std::uint64_t begin = 0;  // in the storage
+    friend auto operator<=>(const DifferingPiece&, const DifferingPiece&) = default;
+  };
   // Patches that overlap each other, in order.
   using PatchGroup = std::vector<const format::Patch*>;
   void add(std::uint32_t storage, Destination destination);
   const std::vector<std::uint64_t>& piece_ends(std::uint32_t storage);
   void run_transfers(const ReadChunk& read, unsigned threads);
+  void put_together(const ReadChunk& read, unsigned threads);
   void apply_patches(const ReadChunk& read, unsigned threads);
   bool is_wanted(const format::Patch& patch) const;
   format::PatchRows decode(const format::Patch& patch, std::span<const std::byte> raw) const;
@@ -63,6 +74,7 @@ class ReadPlan {
   const format::Manifest& manifest_;
   std::vector<Destination> destinations_;
   std::vector<Transfer> transfers_;
+  std::set<DifferingPiece> differing_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> piece_ends_;  // by storage
   std::map<std::uint32_t, std::vector<std::size_t>> destinations_in_;         // by storage
 };

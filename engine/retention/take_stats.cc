@@ -31,7 +31,8 @@ std::uint64_t file_bytes(FileSystem& fs, const std::filesystem::path& path, int 
   }
 }
 
-// Bytes [offset, offset + length) of a chunk that a storage consists of; or none, of a patch.
+// Bytes [offset, offset + length) of a chunk that a storage consists of; or none, of a patch or
+// difference.
 struct ChunkUse {
   Uuid pack;
   std::uint32_t number = 0;
@@ -59,6 +60,7 @@ std::vector<ChunkUse> uses_of(const format::Manifest& manifest, const Uuid& own_
     }
   }
   for (const format::Patch& patch : manifest.patches) add(patch.reference, 0, 0, true);
+  for (const format::Difference& each : manifest.differences) add(each.reference, 0, 0, true);
   std::sort(uses.begin(), uses.end(), [](const ChunkUse& a, const ChunkUse& b) {
     return std::tuple(a.place(), a.offset) < std::tuple(b.place(), b.offset);
   });

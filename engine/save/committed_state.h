@@ -41,13 +41,25 @@ class Fingerprinter {
   std::uint64_t seed_;
 };
 
+// Of a whole chunk, to what it was before.
+struct CommittedDifference {
+  format::ChunkReference reference;
+  format::DifferenceKind kind = format::DifferenceKind::exclusive_or;
+};
+
+// Whether it pays to store a chunk's changes as differences, as far as it was tried.
+enum class DifferenceTrial : std::uint8_t { unknown, pays, fails };
+
 struct CommittedChunk {
   Fingerprint fingerprint;
   format::ChunkReference reference;  // with its pack's uuid
   bool nonfinite = false;            // a tensor that asks for the check has a NaN or infinity in it
-  std::shared_ptr<const RowHashes> rows;   // null: not known
-  bool dense = false;                      // most of the rows had changed
-  std::shared_ptr<RegionPatches> patched;  // null: the chunk alone holds the bytes
+  std::shared_ptr<const RowHashes> rows;         // null: not known
+  bool dense = false;                            // most of the rows had changed
+  std::shared_ptr<RegionPatches> patched;        // null: there are none
+  std::vector<CommittedDifference> differences;  // in order; with them there are no patches
+  DifferenceTrial trial = DifferenceTrial::unknown;
+  std::uint8_t rounds = 0;  // how often it was stored whole for having enough differences; 2: more
 };
 
 struct CommittedState {

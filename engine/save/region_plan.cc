@@ -52,10 +52,13 @@ bool RegionPlan::wants_rows(std::size_t chunk) const {
   return before == nullptr || before->rows != nullptr || (compared_.turn + chunk) % try_again == 0;
 }
 
-// As it is now, with all its chunks.
+// As it is now, with all its chunks, and with no differences: what has those gets no patches.
 bool RegionPlan::is_known(const Region& region) const {
   const auto chunks = std::span(committed_).subspan(region.first_chunk, region.chunk_count);
   if (std::ranges::count(chunks, nullptr) != 0) return false;
+  if (std::ranges::any_of(chunks, [](const auto* chunk) { return !chunk->differences.empty(); })) {
+    return false;
+  }
   const auto& patched = chunks.front()->patched;
   if (patched && (patched->begin != region.begin || patched->length != region.length)) return false;
   return std::ranges::all_of(chunks, [&](const auto* chunk) { return chunk->patched == patched; });

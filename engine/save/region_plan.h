@@ -40,7 +40,10 @@ class RegionPlan {
   std::shared_ptr<RegionPatches> patches_before(const Region& region) const {
     return committed_[region.first_chunk]->patched;
   }
-  const CommittedChunk* committed(std::size_t chunk) const { return committed_[chunk]; }
+  // At the place of a chunk; null: nothing is known, or it is in no region.
+  const CommittedChunk* committed(std::size_t chunk) const {
+    return committed_.empty() ? nullptr : committed_[chunk];
+  }
 
   // The raw bytes of a new patch's chunk.
   void encode(const NewPatch& patch, std::vector<std::byte>& out) const;

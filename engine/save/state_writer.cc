@@ -1,6 +1,7 @@
 // Three passes over the chunks: hash those that have changed, look for NaN, and decide which rows
-// make patches; find which chunks are stored already; encode and write the rest. Only the second
-// needs to see all chunks at once. A new patch is one more chunk, numbered behind the layout's.
+// make patches and where differences pay; find which chunks are stored already; encode and write
+// the rest. Only the second needs to see all chunks at once. A new patch is one more chunk,
+// numbered behind the layout's; a difference takes the place of its chunk.
 #include "save/state_writer.h"
 
 #include <fmt/format.h>
@@ -14,10 +15,12 @@
 #include <unordered_map>
 
 #include "ckp/error.h"
+#include "ckp/format/difference.h"
 #include "ckp/format/limits.h"
 #include "ckp/format/patch.h"
 #include "save/buffer_pool.h"
 #include "save/chunk_layout.h"
+#include "save/difference_plan.h"
 #include "save/finite_check.h"
 #include "save/parallel.h"
 #include "save/region_plan.h"
@@ -41,6 +44,25 @@ bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
+// Indices of references, added where they are missing.
+class ReferenceNumbers {
+ public:
+  explicit ReferenceNumbers(std::vector<format::ChunkReference>& references)
+      : references_(references) {
+    for (std::uint32_t i = 0; i < references.size(); ++i) known_.emplace(references[i].address, i);
+  }
+  std::uint32_t operator()(const format::ChunkReference& reference) {
+    const auto [at, is_new] =
+        known_.emplace(reference.address, static_cast<std::uint32_t>(references_.size()));
+    if (is_new) references_.push_back(reference);
+    return at->second;
+  }
+
+ private:
+  std::vector<format::ChunkReference>& references_;
+  std::map<format::ChunkAddress, std::uint32_t> known_;
+};
+
 class StateWriter {
  public:
   StateWriter(ChunkLayout layout, const ComparedState& compared, format::PackWriter& writer,
@@ -53,6 +75,7 @@ class StateWriter {
         layout_(std::move(layout)),
         finite_(layout_),
         regions_(layout_, compared_),
+        differences_(layout_, compared_, regions_, options),
         digests_(layout_.chunks.size()),
         reference_of_(layout_.chunks.size()) {
     if (compared_.fingerprinter != nullptr) out_.chunks.resize(layout_.chunks.size());
@@ -131,7 +154,11 @@ class StateWriter {
   }
 
   void plan_patches() {
-    if (finder_ != nullptr) regions_.decide(out_.chunks, *finder_, threads_);
+    if (finder_ != nullptr) {
+      regions_.decide(out_.chunks, *finder_, threads_);
+      differences_.decide(*finder_, threads_);
+      find_lost();
+    }
     for (std::size_t i = 0; i < layout_.chunks.size(); ++i) {
       raw_sizes_.push_back(layout_.chunks[i].raw_size);
     }
@@ -140,7 +167,7 @@ class StateWriter {
     digests_.resize(all);
     reference_of_.resize(all);
     parallel_for(all, threads_, [&](std::size_t i) {
-      if (!is_patch(i) && !regions_.is_flattened(i)) return;
+      if (!is_patch(i) && !is_flattened(i)) return;
       const auto scratch = buffers_.take();
       const auto bytes = is_patch(i) ? bytes_of(i, *scratch) : read_unchanged(i, *scratch);
       digests_[i] = digest_of(bytes);
@@ -148,10 +175,20 @@ class StateWriter {
     });
   }
 
+  // Unchanged chunks with differences of which something is live no more: stored whole.
+  void find_lost() {
+    lost_.resize(layout_.chunks.size());
+    for (std::size_t i = 0; i < lost_.size(); ++i) {
+      const CommittedChunk* const same = unchanged(i);
+      lost_[i] = same != nullptr && !same->differences.empty() && !is_live(*same, *finder_);
+    }
+  }
+
   // Gives every distinct chunk a reference; equal chunks of this state get the same one. The
   // content id only proposes, bytes decide; unchanged chunks are equal if they are stored once.
   void find_repeats() {
     const auto hash = [](const Digest& id) { return static_cast<std::size_t>(id.low ^ id.high); };
+    repeated_.resize(digests_.size());
     std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(digests_.size(), hash);
     for (std::size_t i = 0; i < digests_.size(); ++i) {
       if (!is_patch(i) && regions_.patched_region(i) != nullptr) continue;
@@ -161,6 +198,7 @@ class StateWriter {
           begin, end, [&](const auto& candidate) { return is_same(candidate.second, i); });
       if (same != end) {
         reference_of_[i] = reference_of_[same->second];
+        repeated_[same->second] = true;
         count_shared(i);
         continue;
       }
@@ -186,7 +224,7 @@ class StateWriter {
   }
 
   bool is_flattened(std::size_t chunk) const {
-    return !is_patch(chunk) && regions_.is_flattened(chunk);
+    return !is_patch(chunk) && (regions_.is_flattened(chunk) || (!lost_.empty() && lost_[chunk]));
   }
 
   void find_stored() {
@@ -199,6 +237,7 @@ class StateWriter {
       } else if (!is_flattened(first_chunks_[i]) && finder_->is_live(same->reference)) {
         references_[i] = same->reference;
         kept.push_back(same->reference);
+        for (const CommittedDifference& each : same->differences) kept.push_back(each.reference);
       }
     }
     for (const Region& region : regions_.regions()) {
@@ -228,8 +267,12 @@ class StateWriter {
   std::span<const std::byte> read_unchanged(std::size_t chunk, std::vector<std::byte>& out) {
     const CommittedChunk& same = *unchanged(chunk);
     read_shared(same.reference, out);
-    if (same.patched == nullptr) return out;
     const auto raw = buffers_.take();
+    for (const CommittedDifference& each : same.differences) {
+      read_shared(each.reference, *raw);
+      format::apply_difference(each.kind, *raw, out);
+    }
+    if (same.patched == nullptr) return out;
     const std::uint64_t begin = layout_.parts_of(layout_.chunks[chunk]).front().storage_offset;
     for (const Reference& reference : same.patched->patches) {
       read_shared(reference, *raw);
@@ -295,6 +338,8 @@ class StateWriter {
     struct Slot {
       BufferPool::Lease scratch;
       std::span<const std::byte> raw;
+      std::optional<DifferencePlan::Made> difference;
+      Digest digest;  // of what is encoded
       format::Codec codec = format::Codec::raw;
       std::vector<std::byte> encoded;
     };
@@ -307,25 +352,50 @@ class StateWriter {
       slot.scratch = buffers_.take();
       slot.raw = unchanged(chunk) != nullptr ? read_unchanged(chunk, *slot.scratch)
                                              : bytes_of(chunk, *slot.scratch);
+      slot.digest = digests_[chunk];
+      if (finder_ != nullptr && !repeated_[chunk]) {
+        slot.difference = differences_.make(chunk, *finder_);
+        if (slot.difference) {
+          slot.raw = *slot.difference->bytes;
+          slot.digest = digest_of(slot.raw);
+        }
+      }
       slot.codec = format::encode(slot.raw, scalar_size(chunk), options_.compression, slot.encoded);
     };
     const auto consume = [&](std::size_t i) {
       Slot& slot = slots[i % window];
       const bool raw = slot.codec == format::Codec::raw;
-      add_chunk(to_write[i], slot.codec, raw ? slot.raw : slot.encoded);
+      const std::size_t chunk = first_chunks_[to_write[i]];
+      const Reference added =
+          add_chunk(chunk, slot.digest, slot.codec, raw ? slot.raw : slot.encoded);
+      references_[to_write[i]] =
+          slot.difference ? add_difference(chunk, added, slot.difference->kind) : added;
+      ++(slot.difference   ? out_.differences_written
+         : is_patch(chunk) ? out_.patches_written
+                           : out_.chunks_written);
+      slot.difference.reset();
       slot.scratch.reset();
     };
     parallel_ordered(to_write.size(), threads_, window, work, consume);
   }
 
-  void add_chunk(std::size_t reference, format::Codec codec, std::span<const std::byte> stored) {
+  Reference add_chunk(std::size_t chunk, const Digest& digest, format::Codec codec,
+                      std::span<const std::byte> stored) {
     const auto start = SteadyClock::now();
-    const std::size_t chunk = first_chunks_[reference];
     const std::uint32_t raw_size = raw_sizes_[chunk];
-    const std::uint32_t number = writer_.add_chunk(digests_[chunk], raw_size, codec, stored);
-    references_[reference] = Reference{{Uuid{}, number}, digests_[chunk], raw_size};
-    ++(is_patch(chunk) ? out_.patches_written : out_.chunks_written);
+    const std::uint32_t number = writer_.add_chunk(digest, raw_size, codec, stored);
     out_.write_ns += nanoseconds_since(start);
+    return Reference{{Uuid{}, number}, digest, raw_size};
+  }
+
+  // The chunk becomes what was committed, and one difference more; returns the reference of the
+  // former.
+  Reference add_difference(std::size_t chunk, const Reference& added, format::DifferenceKind kind) {
+    const CommittedChunk& before = *regions_.committed(chunk);
+    auto& all = made_[chunk];
+    all = before.differences;
+    all.push_back({added, kind});
+    return before.reference;
   }
 
   void count_shared(std::size_t chunk) {
@@ -338,9 +408,12 @@ class StateWriter {
     out_.manifest.references.reserve(references_.size());
     for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
     describe_patched();
+    describe_differences();
     for (std::size_t i = 0; i < out_.chunks.size(); ++i) {
-      out_.chunks[i].reference = out_.manifest.references[reference_of_[i]];
-      if (regions_.patched_region(i) == nullptr) out_.chunks[i].patched = nullptr;
+      CommittedChunk& chunk = out_.chunks[i];
+      chunk.reference = out_.manifest.references[reference_of_[i]];
+      if (regions_.patched_region(i) == nullptr) chunk.patched = nullptr;
+      if (!stays(i)) differences_.remember(i, differences_of(i), chunk);
     }
     out_.manifest.storages = std::move(layout_.storages);
     for (format::StorageEntry& storage : out_.manifest.storages) {
@@ -358,14 +431,7 @@ class StateWriter {
       return;
     }
     auto& references = out_.manifest.references;
-    std::map<format::ChunkAddress, std::uint32_t> known;
-    for (std::uint32_t i = 0; i < references.size(); ++i) known.emplace(references[i].address, i);
-    const auto number_of = [&](const Reference& reference) {
-      const auto [at, is_new] =
-          known.emplace(reference.address, static_cast<std::uint32_t>(references.size()));
-      if (is_new) references.push_back(reference);
-      return at->second;
-    };
+    ReferenceNumbers number_of(references);
     std::map<std::size_t, Reference> added;  // by region
     for (std::size_t i = 0; i < regions_.new_patches().size(); ++i) {
       const RegionPlan::NewPatch& patch = regions_.new_patches()[i];
@@ -393,6 +459,31 @@ class StateWriter {
     std::ranges::stable_sort(out_.manifest.patches, {}, &format::Patch::storage);
   }
 
+  // Of the pieces, while they still are the layout's.
+  void describe_differences() {
+    std::optional<ReferenceNumbers> number_of;
+    for (std::uint32_t s = 0; s < layout_.storages.size(); ++s) {
+      const auto& pieces = layout_.storages[s].pieces;
+      for (std::uint32_t p = 0; p < pieces.size(); ++p) {
+        for (const CommittedDifference& each : differences_of(pieces[p].reference)) {
+          if (!number_of) number_of.emplace(out_.manifest.references);
+          out_.manifest.differences.push_back({s, p, (*number_of)(each.reference), each.kind});
+        }
+      }
+    }
+  }
+
+  // Whether a chunk is referred to as it was committed.
+  bool stays(std::size_t chunk) const {
+    return unchanged(chunk) != nullptr && !is_flattened(chunk);
+  }
+
+  std::span<const CommittedDifference> differences_of(std::size_t chunk) const {
+    if (stays(chunk)) return unchanged(chunk)->differences;
+    const auto made = made_.find(chunk);
+    return made == made_.end() ? std::span<const CommittedDifference>{} : made->second;
+  }
+
   const ComparedState& compared_;
   format::PackWriter& writer_;
   ChunkFinder* const finder_;
@@ -401,12 +492,16 @@ class StateWriter {
   ChunkLayout layout_;
   FiniteCheck finite_;
   RegionPlan regions_;
+  DifferencePlan differences_;
   mutable BufferPool buffers_;
   std::vector<Digest> digests_;                       // by chunk
   std::vector<std::uint32_t> raw_sizes_;              // by chunk
   std::vector<std::uint32_t> reference_of_;           // by chunk
   std::vector<std::size_t> first_chunks_;             // by reference: the first chunk that has it
   std::vector<std::optional<Reference>> references_;  // empty: not stored yet
+  std::vector<bool> lost_;                            // by chunk, see find_lost()
+  std::vector<bool> repeated_;                        // by chunk: others have its reference
+  std::map<std::size_t, std::vector<CommittedDifference>> made_;  // by chunk that got one more
   WrittenState out_;
 };
 

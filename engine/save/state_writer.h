@@ -48,10 +48,11 @@ struct WrittenState {
   // references, storages, tensors and values; `checkpoint` is left empty.
   format::Manifest manifest;
   // By chunk of the layout; what stands in this pack has a nil pack in its reference, also in those
-  // of the patches.
+  // of the patches and differences.
   std::vector<CommittedChunk> chunks;
   bool nonfinite = false;
-  std::uint64_t chunks_written = 0, patches_written = 0, chunks_shared = 0, bytes_shared = 0;
+  std::uint64_t chunks_written = 0, patches_written = 0, differences_written = 0;
+  std::uint64_t chunks_shared = 0, bytes_shared = 0;
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0;
 };
 
@@ -64,7 +65,7 @@ WrittenState write_state(const StateDict& state, format::PackWriter& writer, Chu
 // those of unchanged chunks not at all. Of these, a few are read back where they are stored, others
 // in each turn, so that damage there does not go on unseen for ever: Error(corrupt) then, and the
 // next save is to store everything anew. Of regions in which few rows have changed, the rows are
-// written, as a patch.
+// written, as a patch; of chunks that have changed as a whole, their differences where that pays.
 WrittenState write_layout(ChunkLayout layout, const ComparedState& compared, Value::Map values,
                           format::PackWriter& writer, ChunkFinder* finder,
                           const EncodeOptions& options);

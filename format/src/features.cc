@@ -18,6 +18,8 @@ std::string_view refuse_name(std::uint64_t bit) {
       return "delta";
     case feature::derived:
       return "derived";
+    case feature::differences:
+      return "differences";
     default:
       return "";
   }

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
+#include "ckp/format/difference.h"
 #include "ckp/format/limits.h"
 #include "manifest_internal.h"
 
@@ -84,6 +86,43 @@ void check_patch(const Manifest& manifest, const Entry& entry) {
   }
   if (entry.index > 0 && patch.storage < manifest.patches[entry.index - 1].storage) {
     entry.bad("storages do not rise");
+  }
+}
+
+void check_difference(const Manifest& manifest, const Entry& entry) {
+  const Difference& one = manifest.differences[entry.index];
+  if (one.storage >= manifest.storages.size()) {
+    entry.bad(fmt::format("storage is {}, there are {}", one.storage, manifest.storages.size()));
+  }
+  const auto& pieces = manifest.storages[one.storage].pieces;
+  if (one.piece >= pieces.size()) {
+    entry.bad(fmt::format("piece is {}, storage {} has {}", one.piece, one.storage, pieces.size()));
+  }
+  if (one.reference >= manifest.references.size()) {
+    entry.bad(
+        fmt::format("reference is {}, there are {}", one.reference, manifest.references.size()));
+  }
+  const std::uint32_t size = manifest.references[one.reference].raw_size;
+  const std::uint32_t length = pieces[one.piece].length;
+  if (size != length) {
+    entry.bad(fmt::format("a chunk of {} bytes for a piece of {} bytes", size, length));
+  }
+  if (!is_known(one.kind)) {
+    const auto unknown = entry.code == ErrorCode::corrupt ? ErrorCode::newer_format : entry.code;
+    Entry{unknown, entry.section, entry.index}.bad(
+        fmt::format("kind {} is not known to this version of ckpstore; use a newer one",
+                    static_cast<unsigned>(one.kind)));
+  }
+  const auto place = [](const Difference& of) { return std::pair(of.storage, of.piece); };
+  const auto before = [&](std::size_t back) -> const Difference& {
+    return manifest.differences[entry.index - back];
+  };
+  if (entry.index > 0 && place(one) < place(before(1))) {
+    entry.bad("storages and pieces do not rise");
+  }
+  constexpr std::size_t most = limits::differences_of_piece;
+  if (entry.index >= most && place(before(most)) == place(one)) {
+    entry.bad(fmt::format("piece {} of storage {} has more than {}", one.piece, one.storage, most));
   }
 }
 
@@ -191,6 +230,9 @@ void check_manifest(const Manifest& manifest, ErrorCode code) {
   }
   for (std::size_t i = 0; i < manifest.patches.size(); ++i) {
     check_patch(manifest, Entry{code, "patches", i});
+  }
+  for (std::size_t i = 0; i < manifest.differences.size(); ++i) {
+    check_difference(manifest, Entry{code, "differences", i});
   }
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
     const TensorEntry& tensor = manifest.tensors[i];

@@ -170,6 +170,19 @@ std::vector<Patch> decode_patches(std::span<const std::byte> payload) {
   return patches;
 }
 
+std::vector<Difference> decode_differences(std::span<const std::byte> payload) {
+  Reader in(payload, "manifest, section differences");
+  const std::uint64_t count = in.u32();
+  expect_length(in, count * difference_row_size);
+  if (count == 0) bad("differences", "there are none");
+  std::vector<Difference> differences(count);
+  for (Difference& one : differences) one.storage = in.u32();
+  for (Difference& one : differences) one.piece = in.u32();
+  for (Difference& one : differences) one.reference = in.u32();
+  for (Difference& one : differences) one.kind = static_cast<DifferenceKind>(in.u8());
+  return differences;
+}
+
 // Whether the section is known to this version.
 bool decode_section(std::uint16_t number, std::span<const std::byte> payload, Manifest& manifest) {
   switch (static_cast<Section>(number)) {
@@ -190,6 +203,9 @@ bool decode_section(std::uint16_t number, std::span<const std::byte> payload, Ma
       return true;
     case Section::patches:
       manifest.patches = decode_patches(payload);
+      return true;
+    case Section::differences:
+      manifest.differences = decode_differences(payload);
       return true;
     case Section::structure_reference:
     case Section::derived:
@@ -231,6 +247,20 @@ Manifest decode_manifest(std::span<const std::byte> raw) {
 std::span<const Patch> Manifest::patches_of(std::uint32_t storage) const {
   const auto first = std::ranges::lower_bound(patches, storage, {}, &Patch::storage);
   const auto last = std::ranges::upper_bound(patches, storage, {}, &Patch::storage);
+  return {first, last};
+}
+
+std::span<const Difference> Manifest::differences_of(std::uint32_t storage) const {
+  const auto first = std::ranges::lower_bound(differences, storage, {}, &Difference::storage);
+  const auto last = std::ranges::upper_bound(differences, storage, {}, &Difference::storage);
+  return {first, last};
+}
+
+std::span<const Difference> Manifest::differences_of(std::uint32_t storage,
+                                                     std::uint32_t piece) const {
+  const auto all = differences_of(storage);
+  const auto first = std::ranges::lower_bound(all, piece, {}, &Difference::piece);
+  const auto last = std::ranges::upper_bound(all, piece, {}, &Difference::piece);
   return {first, last};
 }
 

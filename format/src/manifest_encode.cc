@@ -128,6 +128,16 @@ std::vector<std::byte> encode_patches(const std::vector<Patch>& patches) {
   return out.release();
 }
 
+std::vector<std::byte> encode_differences(const std::vector<Difference>& differences) {
+  Writer out;
+  out.u32(count32(differences.size(), "differences"));
+  for (const Difference& one : differences) out.u32(one.storage);
+  for (const Difference& one : differences) out.u32(one.piece);
+  for (const Difference& one : differences) out.u32(one.reference);
+  for (const Difference& one : differences) out.u8(static_cast<std::uint8_t>(one.kind));
+  return out.release();
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_manifest(const Manifest& manifest) {
@@ -140,6 +150,9 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
   add_section(out, Section::tensors, encode_tensors(manifest.tensors));
   if (!manifest.patches.empty()) {
     add_section(out, Section::patches, encode_patches(manifest.patches));
+  }
+  if (!manifest.differences.empty()) {
+    add_section(out, Section::differences, encode_differences(manifest.differences));
   }
   if (out.size() > limits::manifest_raw_size) {
     throw Error(ErrorCode::invalid_argument, fmt::format("manifest: {} bytes, the limit is {}",

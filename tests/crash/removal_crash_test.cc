@@ -95,5 +95,21 @@ TEST_F(RemovalCrashTest, PatchesAndWhatTheyLieOn) {
   explore("patches and what they lie on", {.first = first, .states_per_position = 40});
 }
 
+// The same with a table that is trained as a whole: the third save after the first is whole again.
+TEST_F(RemovalCrashTest, DifferencesAndWhatTheyLieOn) {
+  record();
+  Store store = create_store();
+  ckp::Run run = create_run(store, "cnn");
+  int version = test::CrashModel::first_differing;
+  save(run, version);
+  const std::size_t first = now();
+  EXPECT_EQ(save(run, ++version).differences_written, 16u);
+  EXPECT_EQ(save(run, ++version).differences_written, 16u);
+  EXPECT_EQ(prune(store, 1, {.waste_threshold = 0.01}).rewrites.size(), 2u);
+  EXPECT_EQ(save(run, ++version).differences_written, 0u);
+  EXPECT_GT(prune(store, 1, {.waste_threshold = 0.01}).bytes_freed, 0u);
+  explore("differences and what they lie on", {.first = first, .states_per_position = 40});
+}
+
 }  // namespace
 }  // namespace ckp

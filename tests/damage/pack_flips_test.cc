@@ -34,8 +34,11 @@ class PackFlips : public testing::TestWithParam<int> {
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};
-  const bool patched_ = GetParam() == 3;  // what the other packs do not have
-  const SampleStore store_{directory_ / "store", 0, patched_};
+  // A patch, or a difference, that the other packs do not have.
+  const test::MoreSaves more_ = GetParam() == 3   ? test::MoreSaves::patch
+                                : GetParam() == 4 ? test::MoreSaves::difference
+                                                  : test::MoreSaves::none;
+  const SampleStore store_{directory_ / "store", 0, more_};
 };
 
 std::string name_chunk(const Answers& answers, std::int64_t chunk) {
@@ -59,7 +62,7 @@ std::string missing_in_report(const Answers& answers, const std::filesystem::pat
 }
 
 TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
-  const auto path = store_.packs()[static_cast<std::size_t>(GetParam())];
+  const auto path = store_.packs()[static_cast<std::size_t>(std::min(GetParam(), 3))];
   const auto* saved = store_.saved_in(path);
   const auto sound = test::read_bytes(path);
   const auto chunks = chunks_of(sound);
@@ -74,7 +77,8 @@ TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
   focus.lists = focus.resume = false;
   focus.only = {saved->record.id};
   std::uint64_t flips = 0, refused = 0;
-  const std::uint64_t step = patched_ ? 7 * test::stride : test::stride;  // one in each byte
+  const std::uint64_t step =
+      more_ != test::MoreSaves::none ? 7 * test::stride : test::stride;  // one in each byte
   for (std::uint64_t bit = 0; bit < 8 * sound.size(); bit += step, ++flips) {
     auto bytes = sound;
     bytes[bit / 8] ^= static_cast<std::byte>(1u << (bit % 8));
@@ -94,7 +98,7 @@ TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
                    " refused something, all found by verify");
 }
 
-INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 4));
+INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 5));
 
 }  // namespace
 }  // namespace ckp

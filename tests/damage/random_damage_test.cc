@@ -88,7 +88,10 @@ class RandomDamage : public testing::TestWithParam<int> {
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};
-  const SampleStore store_{directory_ / "store", 0, GetParam() == 3};
+  const SampleStore store_{directory_ / "store", 0,
+                           GetParam() == 3   ? test::MoreSaves::patch
+                           : GetParam() == 4 ? test::MoreSaves::difference
+                                             : test::MoreSaves::none};
 };
 
 TEST_P(RandomDamage, IsNeverSilent) {
@@ -135,7 +138,7 @@ TEST_P(RandomDamage, IsNeverSilent) {
                    " damaged files, 0 silent, 0 crashes");
 }
 
-INSTANTIATE_TEST_SUITE_P(Parts, RandomDamage, testing::Range(0, 4));
+INSTANTIATE_TEST_SUITE_P(Parts, RandomDamage, testing::Range(0, 5));
 
 }  // namespace
 }  // namespace ckp

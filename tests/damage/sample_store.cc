@@ -13,7 +13,7 @@ namespace ckp::test {
 namespace {
 
 constexpr std::size_t chunk_size = 64u << 10;  // the smallest storage that has a chunk of its own
-constexpr int patched_version = 4;
+constexpr int patched_version = 4, differing_version = 5;
 
 // Large in memory, a few hundred bytes on disk.
 std::vector<std::uint32_t> pattern(int version, std::size_t period) {
@@ -28,9 +28,11 @@ std::vector<std::uint32_t> pattern(int version, std::size_t period) {
 struct SampleState {
   SampleState(int version, int salt)
       : frozen(pattern(100 + salt, 5)),
-        weights(pattern(version == patched_version ? version - 1 : version, 3)),
+        weights(pattern(std::min(version, 3), 3)),
         step(version, version * 100) {
     if (version == patched_version) std::fill_n(weights.begin() + 700, 64, 0x3f800000u);
+    if (version != differing_version) return;
+    for (std::size_t i = 0; i < weights.size(); i += 2) ++weights[i];
   }
   std::vector<std::uint32_t> frozen, weights;
   std::vector<std::int64_t> step;
@@ -75,6 +77,7 @@ SavedCheckpoint save(ckp::Run& run, int epoch, int salt) {
   run.log(epoch, epoch * 100 - 50, {{"train/loss", 0.5}});
   const SaveReport report = run.save(state.dict(), options).wait();
   EXPECT_EQ(report.patches_written, epoch == patched_version ? 1u : 0u);
+  EXPECT_EQ(report.differences_written, epoch == differing_version ? 1u : 0u);
   SavedCheckpoint saved{report.checkpoint, state.elements()};
   run.log(epoch, epoch * 100 + 50, {{"train/loss", 0.25}});
   return saved;
@@ -212,7 +215,8 @@ class Interview {
 
 }  // namespace
 
-SampleStore::SampleStore(const std::filesystem::path& path, int salt, bool patched) : path_(path) {
+SampleStore::SampleStore(const std::filesystem::path& path, int salt, MoreSaves more)
+    : path_(path) {
   Store store = Store::create(path);
   runs_.resize(2);
   {
@@ -226,7 +230,9 @@ SampleStore::SampleStore(const std::filesystem::path& path, int salt, bool patch
   }
   ckp::Run run = store.create_run(run_options("second"));
   runs_[1] = {run.record().id, "second", {save(run, 3, salt)}};
-  if (patched) runs_[1].line.push_back(save(run, patched_version, salt));
+  if (more == MoreSaves::none) return;
+  const int version = more == MoreSaves::patch ? patched_version : differing_version;
+  runs_[1].line.push_back(save(run, version, salt));
 }
 
 std::vector<std::filesystem::path> SampleStore::files() const {

@@ -29,13 +29,16 @@ struct SavedRun {
   std::vector<SavedCheckpoint> line;  // oldest first; all are resumable
 };
 
+enum class MoreSaves { none, patch, difference };
+
 // Two runs and three checkpoints: "first" has two attempts with one each, "second" has one; all
 // share a chunk. Every tensor has few stored bytes, so that most bytes of a pack are structure.
-// `salt` makes another store of the same shape. With `patched` the last checkpoint is one more, a
-// patch of the weights of the one before.
+// `salt` makes another store of the same shape. `more`: the last checkpoint is one more, a patch of
+// the weights of the one before, or differences to them.
 class SampleStore {
  public:
-  explicit SampleStore(const std::filesystem::path& path, int salt = 0, bool patched = false);
+  explicit SampleStore(const std::filesystem::path& path, int salt = 0,
+                       MoreSaves more = MoreSaves::none);
 
   const std::filesystem::path& path() const { return path_; }
   const std::vector<SavedRun>& runs() const { return runs_; }

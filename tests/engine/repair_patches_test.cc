@@ -1,4 +1,4 @@
-// Repair of checkpoints that are patches on others.
+// Repair of checkpoints that are patches on others, or differences to them.
 #include "repair_fixture.h"
 
 namespace ckp {
@@ -123,6 +123,76 @@ TEST_F(RepairPatchesTest, APatchIsFilledFromAnIdenticalOne) {
     expect_words({1, 2, 3}, {});
   }
 }
+
+// A run "weights" besides, of which epochs 2 and 3 are each a difference to the large tensor of the
+// one before.
+class RepairDifferencesTest : public RepairTest {
+ protected:
+  void SetUp() override {
+    RepairTest::SetUp();
+    Store store = Store::open(path());
+    ckp::Run run = store.create_run(run_options("weights"));
+    for (int epoch = 1; epoch <= 3; ++epoch) {
+      SaveOptions options;
+      options.epoch = options.step = epoch;
+      const SaveReport report = run.save(dense(epoch).dict(), options).wait();
+      ASSERT_EQ(report.differences_written, epoch > 1 ? 1u : 0u);
+      files_[epoch] = report.path;
+      good_[epoch] = read_bytes(report.path);
+    }
+    run.finish(RunStatus::completed);
+  }
+  static SmallState dense(int epoch) {
+    SmallState state(60, large);
+    for (int i = 2; i <= epoch; ++i) {
+      state.train(i);
+      state.change(0, static_cast<float>(i));
+    }
+    return state;
+  }
+  void expect_dense(const std::set<int>& whole, const std::set<int>& in_part) const {
+    const Store store = Store::open(path());
+    std::set<int> found, salvaged;
+    for (const CheckpointRecord& record : store.checkpoints(store.run("weights").id)) {
+      const int epoch = static_cast<int>(record.epoch);
+      const Checkpoint checkpoint = store.open_checkpoint(record);
+      (record.salvaged_from ? salvaged : found).insert(epoch);
+      if (record.salvaged_from) {
+        EXPECT_EQ(record.missing, std::vector<std::string>{"model/large"});
+      } else {
+        EXPECT_TRUE(dense(epoch).is_in(checkpoint)) << epoch;
+      }
+    }
+    EXPECT_EQ(found, whole);
+    EXPECT_EQ(salvaged, in_part);
+  }
+  // What this epoch has stored, and so all that lies on it.
+  void lose(int damaged) {
+    flip_payload(files_[damaged]);
+    std::vector<std::filesystem::path> hit;
+    std::set<int> whole, in_part;
+    for (int epoch = 1; epoch <= 3; ++epoch) {
+      if (epoch >= damaged) hit.push_back(files_[epoch]);
+      (epoch >= damaged ? in_part : whole).insert(epoch);
+    }
+    EXPECT_FALSE(repair_and_check(hit).restores_all());
+    expect_dense(whole, in_part);
+  }
+
+  std::map<int, std::filesystem::path> files_;
+  std::map<int, std::vector<std::byte>> good_;
+};
+
+TEST_F(RepairDifferencesTest, ALostDifferenceCostsItsTensorsAndAGoodCopyHeals) {
+  lose(2);
+  for (const auto& [epoch, bytes] : good_) write_bytes(files_[epoch], bytes);
+  EXPECT_TRUE(repair_and_check({}).restores_all());
+  expect_dense({1, 2, 3}, {2, 3});
+}
+
+TEST_F(RepairDifferencesTest, OnlyTheLastDifferenceIsLost) { lose(3); }
+
+TEST_F(RepairDifferencesTest, WhatTheDifferencesLieOnIsLost) { lose(1); }
 
 }  // namespace
 }  // namespace ckp

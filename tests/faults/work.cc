@@ -126,6 +126,32 @@ class SaveWithPatches final : public StoreWork {
   std::uint64_t patches_ = 0;
 };
 
+// A run trains a tensor a little, twice.
+class SaveWithDifferences final : public StoreWork {
+ public:
+  using StoreWork::StoreWork;
+  void prepare() override {
+    create();
+    run_.emplace(store_->create_run(run_options("a")));
+    save_version(*run_, 201);
+  }
+  void work() override {
+    differences_ += save_version(*run_, 202).differences_written;
+    differences_ += save_version(*run_, 203).differences_written;
+  }
+  void check(bool succeeded) override {
+    // Where it cannot see or read what a difference would lie on, a save stores everything.
+    EXPECT_TRUE(differences_ > 0 || !succeeded);
+    save_version(*run_, 204);
+    std::vector<Expected> expected = {{"a@201", 201}, {"a@204", 204}};
+    if (succeeded) expected.insert(expected.end(), {{"a@202", 202}, {"a@203", 203}});
+    leave_and_expect(expected);
+  }
+
+ private:
+  std::uint64_t differences_ = 0;
+};
+
 // Saves that have queued up behind another one are committed together.
 class GroupOfSaves final : public StoreWork {
  public:
@@ -429,6 +455,7 @@ struct Entry {
 constexpr Entry works[] = {{"first_save", make<FirstSave>},
                            {"save_with_sharing", make<SaveWithSharing>},
                            {"save_with_patches", make<SaveWithPatches>},
+                           {"save_with_differences", make<SaveWithDifferences>},
                            {"group_of_saves", make<GroupOfSaves>},
                            {"resume_and_save", make<ResumeAndSave>},
                            {"prune", make<Prune>},

@@ -26,8 +26,9 @@ class Work {
   virtual void check(bool succeeded) = 0;
 };
 
-// "first_save", "save_with_sharing", "save_with_patches", "group_of_saves", "resume_and_save",
-// "prune", "remove_run", "say_later", "convert", "rebuild_index", "read".
+// "first_save", "save_with_sharing", "save_with_patches", "save_with_differences",
+// "group_of_saves", "resume_and_save", "prune", "remove_run", "say_later", "convert",
+// "rebuild_index", "read".
 const std::vector<std::string>& work_names();
 // All files are below `place`, and are reached through `fs`.
 std::unique_ptr<Work> make_work(const std::string& name, const std::filesystem::path& place,

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "ckp/format/difference.h"
 #include "ckp/format/journal_record.h"
 #include "ckp/format/patch.h"
 #include "ckp/format/store_identity.h"
@@ -50,15 +51,40 @@ struct Golden {
       const auto from = chunk.begin() + piece.offset;
       bytes.insert(bytes.end(), from, from + piece.length);
     }
+    for (const Difference& difference : manifest.differences) {
+      if (difference.storage == tensor.storage) change(bytes, difference);
+    }
     for (const Patch& patch : manifest.patches) {
       if (patch.storage == tensor.storage) overwrite(bytes, patch, patch_chunk(patch));
     }
     return bytes;
   }
-  Bytes patch_chunk(const Patch& patch) const {
-    const auto& reference = manifest.references.at(patch.reference);
+  Bytes patch_chunk(const Patch& patch) const { return chunk_of(patch.reference); }
+  Bytes chunk_of(std::uint32_t number) const {
+    const auto& reference = manifest.references.at(number);
     return test::read_chunk_bytes(source, directory,
                                   *directory.find_chunk(reference.address.number));
+  }
+  // Written from the specification: number by number.
+  void change(Bytes& storage, const Difference& difference) const {
+    const auto& pieces = manifest.storages.at(difference.storage).pieces;
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < difference.piece; ++i) begin += pieces.at(i).length;
+    const Bytes raw = chunk_of(difference.reference);
+    const std::size_t element = std::size_t{1} << (static_cast<unsigned>(difference.kind) - 1);
+    const std::size_t whole = element == 1 ? 0 : raw.size() / element * element;
+    for (std::size_t at = 0; at < whole; at += element) {
+      const unsigned bits = 8 * static_cast<unsigned>(element);
+      const std::uint64_t all = ~std::uint64_t{0} >> (64 - bits);
+      std::uint64_t stored = 0, x = 0;
+      std::memcpy(&stored, raw.data() + at, element);
+      std::memcpy(&x, storage.data() + begin + at, element);
+      x = ((x << 1) | (x >> (bits - 1))) & all;
+      x = (x + (stored % 2 == 0 ? stored / 2 : ~(stored / 2))) & all;
+      x = ((x >> 1) | (x << (bits - 1))) & all;
+      std::memcpy(storage.data() + begin + at, &x, element);
+    }
+    for (std::size_t at = whole; at < raw.size(); ++at) storage.at(begin + at) ^= raw[at];
   }
   // Written from the specification: sizes, rows, and by how much each row's number is higher.
   static void overwrite(Bytes& storage, const Patch& patch, const Bytes& raw) {
@@ -213,8 +239,28 @@ TEST(Golden, PatchesAreAppliedInOrder) {
   EXPECT_EQ(pack.tensor("model/tail").storage_offset, 15);
 }
 
+TEST(Golden, DifferencesAreAppliedBeforePatches) {
+  const Golden pack("differences.ckp");
+  EXPECT_EQ(pack.directory.uses.refuse, feature::patches | feature::differences);
+  ASSERT_EQ(pack.manifest.differences.size(), 5u);
+  const Bytes storage = pack.storage(pack.tensor("model/floats"));
+  Words floats(4);
+  std::memcpy(floats.data(), storage.data(), 16);
+  EXPECT_EQ(floats, (Words{0x3f800000, 0xbf800000, 0x80000000, 0xff800002}));
+  std::vector<std::uint8_t> bytes(10);
+  std::memcpy(bytes.data(), storage.data() + 16, 10);
+  EXPECT_EQ(bytes, (std::vector<std::uint8_t>{246, 1, 0, 0, 129, 2, 64, 3, 0, 139}));
+  Bytes applied = pack.chunk_of(pack.manifest.storages[0].pieces[0].reference);
+  applied = Bytes(applied.begin() + 4, applied.begin() + 20);
+  for (const Difference& difference : pack.manifest.differences_of(0, 0)) {
+    apply_difference(difference.kind, pack.chunk_of(difference.reference), applied);
+  }
+  EXPECT_EQ(applied, Bytes(storage.begin(), storage.begin() + 16));
+}
+
 TEST(Golden, EveryPackCanBeScanned) {
-  for (const char* name : {"minimal.ckp", "complete.ckp", "references.ckp", "patched.ckp"}) {
+  for (const char* name :
+       {"minimal.ckp", "complete.ckp", "references.ckp", "patched.ckp", "differences.ckp"}) {
     const Golden pack(name);
     const auto scanned = scan_directory(pack.source);
     EXPECT_EQ(scanned.chunks, pack.directory.chunks) << name;
@@ -320,6 +366,14 @@ TEST(GoldenRefusal, ARowBehindItsPatchIsDamageOfThatPatchAlone) {
   const auto message =
       error_of(ErrorCode::corrupt, [&] { decode_patch(second, patches[1].length); });
   EXPECT_CONTAINS(message, "row 7 of 4 bytes lies behind the 28 bytes that it patches");
+}
+
+TEST(GoldenRefusal, ANewerKindOfDifferenceIsRefusedWithItsCheckpoint) {
+  const MemorySource source(load("newer-difference.ckp"));
+  const auto directory = read_directory(source);
+  const auto message = error_of(ErrorCode::newer_format, [&] { read_manifest(source, directory); });
+  EXPECT_CONTAINS(message, "section differences, entry 0: kind 5 is not known");
+  EXPECT_EQ(test::read_chunk_bytes(source, directory, directory.chunks[0]).size(), 8u);
 }
 
 TEST(GoldenRefusal, NewerStore) {

@@ -51,10 +51,19 @@ Manifest patched_manifest() {
   return manifest;
 }
 
+Manifest differing_manifest() {
+  Manifest manifest = patched_manifest();
+  manifest.differences = {{0, 0, 0, DifferenceKind::exclusive_or},
+                          {1, 0, 1, DifferenceKind::elements32},
+                          {1, 0, 2, DifferenceKind::elements64}};
+  return manifest;
+}
+
 TEST(Manifest, RoundTrips) {
   const Manifest manifest = sample_manifest();
   EXPECT_EQ(decode_manifest(encode_manifest(manifest)), manifest);
   EXPECT_EQ(decode_manifest(encode_manifest(patched_manifest())), patched_manifest());
+  EXPECT_EQ(decode_manifest(encode_manifest(differing_manifest())), differing_manifest());
   EXPECT_EQ(decode_manifest(encode_manifest({})), Manifest{});
   EXPECT_EQ(encode_manifest(manifest), encode_manifest(decode_manifest(encode_manifest(manifest))));
 }
@@ -66,6 +75,16 @@ TEST(Manifest, FindsByName) {
   EXPECT_EQ(manifest.find("model/scala"), nullptr);
   EXPECT_EQ(manifest.find(""), nullptr);
   EXPECT_EQ(manifest.find("z"), nullptr);
+}
+
+TEST(Manifest, FindsTheDifferencesOfAPiece) {
+  const Manifest manifest = differing_manifest();
+  EXPECT_EQ(manifest.differences_of(0).size(), 1u);
+  EXPECT_EQ(manifest.differences_of(1).size(), 2u);
+  EXPECT_EQ(manifest.differences_of(1, 0).size(), 2u);
+  EXPECT_EQ(manifest.differences_of(1, 1).size(), 0u);
+  EXPECT_EQ(manifest.differences_of(2).size(), 0u);
+  EXPECT_EQ(manifest.differences_of(1, 0)[1].reference, 2u);
 }
 
 TEST(Manifest, RowsCostWhatTheColumnsSay) {
@@ -109,6 +128,22 @@ const std::vector<Rule>& rules() {
        [](Manifest& m) {
          m.patches[0] = {1, 1, 0, 1}, m.patches[1] = {0, 1, 0, 1};
        }},
+      {"section differences, entry 2: storage is 3, there are 3",
+       [](Manifest& m) { m.differences[2].storage = 3; }},
+      {"section differences, entry 2: piece is 2, storage 1 has 2",
+       [](Manifest& m) { m.differences[2].piece = 2; }},
+      {"section differences, entry 0: reference is 3, there are 3",
+       [](Manifest& m) { m.differences[0].reference = 3; }},
+      {"section differences, entry 0: a chunk of 64 bytes for a piece of 100 bytes",
+       [](Manifest& m) { m.differences[0].reference = 1; }},
+      {"section differences, entry 1: kind 0 is not known",
+       [](Manifest& m) { m.differences[1].kind = static_cast<DifferenceKind>(0); }},
+      {"section differences, entry 1: kind 5 is not known",
+       [](Manifest& m) { m.differences[1].kind = static_cast<DifferenceKind>(5); }},
+      {"section differences, entry 1: storages and pieces do not rise",
+       [](Manifest& m) { std::swap(m.differences[0], m.differences[1]); }},
+      {"section differences, entry 17: piece 0 of storage 1 has more than 16",
+       [](Manifest& m) { m.differences.insert(m.differences.end(), 15, m.differences.back()); }},
       {"section tensors, entry 0: the name is empty", [](Manifest& m) { m.tensors[0].name = ""; }},
       {"the name has 4097 bytes", [](Manifest& m) { m.tensors[0].name.assign(4097, 'a'); }},
       {"the name is not UTF-8", [](Manifest& m) { m.tensors[0].name = "a\xff"; }},
@@ -161,7 +196,7 @@ const std::vector<Rule>& rules() {
 
 TEST(Manifest, EveryRuleIsKeptWhenWriting) {
   for (const Rule& rule : rules()) {
-    Manifest manifest = patched_manifest();
+    Manifest manifest = differing_manifest();
     rule.break_it(manifest);
     EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_manifest(manifest); }),
                     rule.message);
@@ -261,11 +296,19 @@ TEST(Manifest, UnknownDtypesAndFlagsAreNewerWhenRead) {
       "flags are 0x10");
 }
 
+TEST(Manifest, AnUnknownKindOfDifferenceIsNewerWhenRead) {
+  const Bytes raw = encode_manifest(differing_manifest());
+  EXPECT_CONTAINS(error_of(ErrorCode::newer_format,
+                           [&] { decode_manifest(replaced(raw, raw.size() - 1, 5, 1)); }),
+                  "section differences, entry 2: kind 5 is not known to this version");
+}
+
 TEST(Manifest, CutAtEveryLengthAndFlippedAnywhereIsAnErrorOrAManifest) {
-  const Bytes raw = encode_manifest(patched_manifest());
+  const Bytes raw = encode_manifest(differing_manifest());
   const std::size_t without_patches = encode_manifest(sample_manifest()).size();
+  const std::size_t without_differences = encode_manifest(patched_manifest()).size();
   for (std::size_t size = 0; size < raw.size(); ++size) {
-    if (size == without_patches) continue;  // another one
+    if (size == without_patches || size == without_differences) continue;  // another one
     const auto part = std::span(raw).first(size);
     EXPECT_THROW(decode_manifest(part), Error) << size;
   }

@@ -146,7 +146,7 @@ TEST(Pack, TheWriterRefusesWhatCannotBeRead) {
   const std::vector<Manifest> external{
       {.checkpoint = {}, .values = {}, .references = {{{uuid_of(2), 0}, {}, 1}}}};
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { writer.finish(external); }),
-                  "has patches or refers to other packs, and the header does not say so");
+                  "or refers to other packs, and the header does not say so");
   Manifest patched;
   patched.storages.push_back({8, {{0, 0, 8}}});
   patched.references = {{{{}, 0}, {}, 8}};
@@ -155,7 +155,13 @@ TEST(Pack, TheWriterRefusesWhatCannotBeRead) {
   whole.add_chunk({}, 8, Codec::raw, Bytes(8));
   EXPECT_CONTAINS(
       error_of(ErrorCode::invalid_argument, [&] { whole.finish(std::span(&patched, 1)); }),
-      "has patches or refers to other packs, and the header does not say so");
+      "or refers to other packs, and the header does not say so");
+  Manifest differing = patched;
+  differing.patches = {};
+  differing.differences = {{0, 0, 0, DifferenceKind::exclusive_or}};
+  EXPECT_CONTAINS(
+      error_of(ErrorCode::invalid_argument, [&] { whole.finish(std::span(&differing, 1)); }),
+      "or refers to other packs, and the header does not say so");
   writer.finish({});
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { writer.finish({}); }), "before");
   EXPECT_CONTAINS(refused(Codec::raw, 1, Bytes(1)), "after finish()");

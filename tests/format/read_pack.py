@@ -81,7 +81,7 @@ class Pack:
         assert trailer[:8] == b"\x89CKE\r\n\x1a\n", "no trailer: cut short"
         read_version, = struct.unpack_from("<H", trailer, 10)
         refuse, = struct.unpack_from("<Q", trailer, 32)
-        assert read_version <= 1 and refuse & ~3 == 0, "needs a newer reader"
+        assert read_version <= 1 and refuse & ~19 == 0, "needs a newer reader"
         assert trailer[40:56] == data[40:56], "trailer of another pack"
         chunks, manifests = struct.unpack_from("<II", trailer, 60)
         table, file_size = struct.unpack_from("<QQ", trailer, 72)
@@ -113,7 +113,7 @@ class Pack:
         raw, at, sections = self.record(self.manifests[0]), 0, {}
         while at < len(raw):
             number, flags, _, length = struct.unpack_from("<HHIQ", raw, at)
-            assert number <= 5 or number == 8 or not flags & 1, "needs a newer reader"
+            assert number <= 5 or number in (8, 9) or not flags & 1, "needs a newer reader"
             sections[number] = raw[at + 16:at + 16 + length]
             at += 16 + length
         return sections
@@ -131,9 +131,14 @@ class Pack:
         at = 0
         for index, size in enumerate(counts):
             storage = b""
-            for reference, offset, length in pieces[at:at + size]:
+            for i, (reference, offset, length) in enumerate(pieces[at:at + size]):
                 assert owner[reference] == 0, "a chunk of another pack"
-                storage += self.record(self.chunks[number[reference]])[offset:offset + length]
+                piece = self.record(self.chunks[number[reference]])[offset:offset + length]
+                for changed, changed_piece, reference, kind in differences(sections.get(9)):
+                    if (changed, changed_piece) == (index, i):
+                        assert owner[reference] == 0, "a chunk of another pack"
+                        piece = different(piece, kind, self.record(self.chunks[number[reference]]))
+                storage += piece
             at += size
             for patched, reference, begin, length in patches(sections.get(8)):
                 if patched == index:
@@ -141,6 +146,26 @@ class Pack:
                     storage = overwritten(storage, begin, length,
                                           self.record(self.chunks[number[reference]]))
             yield storage
+
+
+def differences(section):
+    if section is None:
+        return []
+    c = Columns(section)
+    count, = c.column("I", 1)
+    return list(zip(*[c.column(code, count) for code in "IIIB"]))
+
+
+def different(piece, kind, raw):
+    assert 1 <= kind <= 4 and len(raw) == len(piece), "needs a newer reader"
+    size, out = {1: 1, 2: 2, 3: 4, 4: 8}[kind], bytearray()
+    bits, whole = 8 * size, 0 if kind == 1 else len(raw) // size * size
+    for at in range(0, whole, size):
+        x, z = (int.from_bytes(b[at:at + size], "little") for b in (piece, raw))
+        x = ((x << 1) | (x >> (bits - 1))) & ((1 << bits) - 1)
+        x = (x + (z // 2 if z % 2 == 0 else -1 - z // 2)) & ((1 << bits) - 1)
+        out += ((x >> 1) | ((x & 1) << (bits - 1))).to_bytes(size, "little")
+    return bytes(out) + bytes(a ^ b for a, b in zip(piece[whole:], raw[whole:]))
 
 
 def patches(section):

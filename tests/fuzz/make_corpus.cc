@@ -128,12 +128,14 @@ void add_packs(Files& files) {
     files[target + "/seed-full"] = full_pack(6, 2);
     files[target + "/seed-empty"] = empty_pack();
     files[target + "/seed-patched"] = golden::patched_pack();
+    files[target + "/seed-differences"] = golden::differences_pack();
   }
   files["pack/seed-aligned"] = full_pack(9, 0);
   files["checkpoint/seed-compressed-manifest"] = full_pack(6, 60);
   files["manifest/seed-full"] = manifest_of(full_pack(6, 2));
   files["manifest/seed-empty"] = manifest_of(empty_pack());
   files["manifest/seed-patched"] = manifest_of(golden::patched_pack());
+  files["manifest/seed-differences"] = manifest_of(golden::differences_pack());
 }
 
 // The number of bytes that are patched, and the chunk.

@@ -32,10 +32,14 @@ void repair_sections(std::span<std::byte> raw, Repair) {
   for (std::size_t at = 0; raw.size() - at >= section_header;) {
     const std::uint64_t left = raw.size() - at - section_header;
     const std::uint64_t told = get_number(raw, at + 8, 8);
-    const bool patches_follow = told <= left && left - told >= section_header &&
-                                is_section(raw, at + section_header + told, Section::patches);
-    const bool last = is_section(raw, at, Section::patches) ||
-                      (is_section(raw, at, Section::tensors) && !patches_follow);
+    const auto follows = [&](Section section) {
+      return told <= left && left - told >= section_header &&
+             is_section(raw, at + section_header + told, section);
+    };
+    const bool last = is_section(raw, at, Section::differences) ||
+                      (is_section(raw, at, Section::patches) && !follows(Section::differences)) ||
+                      (is_section(raw, at, Section::tensors) && !follows(Section::patches) &&
+                       !follows(Section::differences));
     const std::uint64_t length = last ? left : std::min(told, left);
     put_number(raw, at + 8, 8, length);
     at += section_header + length;

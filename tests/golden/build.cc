@@ -61,6 +61,34 @@ Bytes patched_pack(std::uint64_t length) {
   return pack.finish();
 }
 
+Bytes differences_pack() {
+  Builder pack({.may_use = {0, 0, format::feature::patches | format::feature::differences},
+                .uuid = uuid_ending_in(0xee)});
+  using Kind = format::DifferenceKind;
+  const auto chunk = [&](const Bytes& raw) { return pack.chunk(raw, 1, Compression::none); };
+  // 1, -1, 0, a NaN with payload 1; before that and behind it, what no piece holds.
+  const auto first =
+      chunk(elements<std::uint32_t>({9, 0x3f800000, 0xbf800000, 0x00000000, 0x7fc00001, 9}));
+  const auto second = chunk(counting_from(1, 5));  // ten bytes
+  const auto storage = pack.storage_of({{first, 4, 16}, {second, 7, 3}, {second, 0, 7}});
+  const auto add = [&](std::uint32_t piece, Kind kind, const Bytes& raw) {
+    pack.manifest.differences.push_back({storage, piece, chunk(raw), kind});
+  };
+  // One up, one down, the sign, nothing; then both back, nothing, another NaN.
+  add(0, Kind::elements32, elements<std::uint32_t>({4, 3, 2, 0}));
+  add(0, Kind::elements32, elements<std::uint32_t>({3, 4, 0, 0x00fffff9}));
+  add(2, Kind::exclusive_or, elements<std::uint8_t>({1, 0, 0, 0, 0, 0, 0x80}));
+  add(2, Kind::elements16, elements<std::uint8_t>({2, 0, 0xff, 0xff, 0, 0, 0x0f}));
+  add(2, Kind::elements64, elements<std::uint8_t>({0, 1, 0, 0, 0, 0, 0}));  // shorter than one
+  pack.tensor("model/floats", DType::float32, storage, {4});
+  pack.tensor("model/bytes", DType::uint8, storage, {10}).storage_offset = 16;
+  auto& column = pack.tensor("model/column", DType::uint16, storage, {3});
+  column.strides = {3};
+  column.storage_offset = 5;
+  add_patch(pack, {.storage = storage, .begin = 12, .length = 6}, 2, {2}, counting_from(500, 3));
+  return pack.finish();
+}
+
 Builder::Builder(const format::PackHeader& header)
     : writer_(
           [this](std::span<const std::byte> b) { file_.insert(file_.end(), b.begin(), b.end()); },

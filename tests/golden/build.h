@@ -31,6 +31,10 @@ Bytes elements(std::initializer_list<T> values) {
 // one is of `length` bytes: 32 fit, with less its last row lies behind them.
 Bytes patched_pack(std::uint64_t length = 32);
 
+// A storage of three pieces in two chunks: of the first piece, part of a chunk, two 32-bit
+// differences; of the last, of seven bytes, one of each other kind. A patch comes on top.
+Bytes differences_pack();
+
 class Builder {
  public:
   explicit Builder(const format::PackHeader& header);

@@ -176,7 +176,7 @@ std::vector<File> good_files() {
   return {{"minimal.ckp", minimal()},       {"complete.ckp", complete(), false},
           {"references.ckp", references()}, {"journal", journal()},
           {"STORE", store_identity()},      {"state-block", state_block()},
-          {"patched.ckp", patched_pack()}};
+          {"patched.ckp", patched_pack()},  {"differences.ckp", differences_pack()}};
 }
 
 }  // namespace ckp::golden

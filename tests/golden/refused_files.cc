@@ -98,6 +98,43 @@ Bytes newer_store() {
   return format::encode_store_identity(store);
 }
 
+// A kind of difference that is known to nobody yet; all checksums are right.
+Bytes newer_difference() {
+  Builder pack({.may_use = {0, 0, format::feature::differences}, .uuid = uuid_ending_in(0xef)});
+  const auto chunk = pack.chunk(elements<std::uint32_t>({1, 2}), 4, format::Compression::none);
+  const auto storage = pack.storage_of({{chunk, 0, 8}});
+  pack.manifest.differences = {{storage, 0, chunk, format::DifferenceKind::elements64}};
+  pack.tensor("model/weight", DType::float32, storage, {2});
+  Bytes file = pack.finish();
+  const auto header = format::decode_pack_header(file);
+  const auto trailer = format::decode_pack_trailer(std::span(file).last(format::PackTrailer::size));
+  // A record's bytes have changed: so do the digests in its header, and in the table's row.
+  const auto seal = [&](std::uint64_t offset, std::uint64_t size) {
+    const format::RecordPlace place{header.uuid, offset, header.generation};
+    auto record = format::decode_record_header(std::span(file).subspan(offset), place);
+    const auto bytes = std::span(file).subspan(offset + RecordHeader::size, size);
+    record.raw_digest = digest_of(bytes);
+    record.stored_checksum = checksum_of(bytes);
+    overwrite(file, offset, format::encode_record_header(record, place));
+    return record.raw_digest;
+  };
+  const auto known = format::encode_manifest(pack.manifest);
+  const std::uint64_t rows = trailer.table_offset + RecordHeader::size;
+  std::uint64_t row = rows;
+  for (auto at = file.begin();;) {
+    at = std::search(at, file.end(), known.begin(), known.end());
+    if (at == file.end()) break;
+    const auto offset = static_cast<std::uint64_t>(at - file.begin());
+    file[offset + known.size() - 1] = std::byte{5};
+    format::Writer digest;
+    digest.digest(seal(offset - RecordHeader::size, known.size()));
+    row += format::TableEntry::size;
+    overwrite(file, row + 32, digest.buffer());
+  }
+  seal(trailer.table_offset, 3 * format::TableEntry::size);
+  return file;
+}
+
 }  // namespace
 
 std::vector<File> refused_files() {
@@ -112,7 +149,8 @@ std::vector<File> refused_files() {
           {"truncated.ckp", truncated()},
           {"flipped-byte.ckp", flipped_byte()},
           {"newer-STORE", newer_store()},
-          {"row-behind-patch.ckp", patched_pack(28)}};
+          {"row-behind-patch.ckp", patched_pack(28)},
+          {"newer-difference.ckp", newer_difference()}};
 }
 
 }  // namespace ckp::golden

@@ -31,7 +31,8 @@ namespace {
 using Random = std::mt19937_64;
 
 // States are put together from few blocks, so that most chunks are in several checkpoints, or are
-// what the run saved last with a few other rows, which are stored as patches.
+// what the run saved last with a few other rows, which are stored as patches, or with other low
+// bits everywhere, which are stored as differences.
 constexpr std::size_t block_size = 16384;  // one chunk
 constexpr std::size_t block_kinds = 12;
 constexpr std::size_t blocks_per_tensor = 4;  // 64 KiB: smaller storages share chunks
@@ -43,6 +44,7 @@ constexpr std::size_t rows_per_tensor = blocks_per_tensor * block_size / row_siz
 struct TensorContent {
   std::array<std::size_t, blocks_per_tensor> blocks{};
   std::map<std::size_t, std::size_t> rows{};  // kinds of those that are not as in their blocks
+  std::uint64_t trained = 0;                  // another number, other low bits everywhere
 };
 using Content = std::array<TensorContent, tensors_per_state>;
 
@@ -64,6 +66,10 @@ std::vector<std::byte> bytes_of(const TensorContent& tensor) {
   for (const auto& [row, kind] : tensor.rows) {
     fill(all.subspan(row * row_size, row_size), block_kinds + kind);
   }
+  if (tensor.trained == 0) return bytes;
+  Random low_bits(tensor.trained);
+  for (std::size_t i = 0; i < bytes.size(); i += 4)
+    bytes[i] ^= static_cast<std::byte>(low_bits() % 8);
   return bytes;
 }
 
@@ -76,6 +82,8 @@ Content random_content(Random& random, const Content* last) {
     if (last == nullptr || random() % 3 == 0) {
       tensor = {};
       for (auto& block : tensor.blocks) block = random() % block_kinds;
+    } else if (random() % 3 == 0) {
+      tensor.trained = random();
     } else {
       for (auto rows = random() % 5; rows > 0; --rows) {
         tensor.rows[random() % rows_per_tensor] = random() % row_kinds;
@@ -159,6 +167,7 @@ class World {
 
   std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
   std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0, later = 0;
+  std::uint64_t differing = 0, loaded_differing = 0;
 
  private:
   using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
@@ -236,12 +245,14 @@ class World {
     if (random_() % 8 == 0) options.tags = {{"gold", true}};
     options.encode.chunk_size = block_size;
     options.encode.threads = 1;
-    options.encode.compression = format::Compression::none;
+    options.encode.compression =
+        random_() % 3 == 0 ? format::Compression::none : format::Compression::balanced;
     if (random_() % 4 == 0) prune_at_operation(1 + random_() % 12);
     const SaveReport report = run->second.open->save(state, options).wait();
     files_->before = nullptr;
     const CheckpointRecord& record = report.checkpoint;
     patched += report.patches_written > 0 ? 1 : 0;
+    differing += report.differences_written > 0 ? 1 : 0;
     EXPECT_EQ(record.nonfinite, nonfinite);
     if (forgotten_.contains(record.id)) return;  // pruned behind its commit
     run->second.checkpoints.push_back(record.id);
@@ -417,6 +428,7 @@ class World {
     ASSERT_TRUE(found != contents_.end()) << record.id.hex() << " is not in the model";
     const Checkpoint checkpoint = store_->open_checkpoint(record);
     loaded_patched += checkpoint.manifest().patches.empty() ? 0 : 1;
+    loaded_differing += checkpoint.manifest().differences.empty() ? 0 : 1;
     for (std::size_t i = 0; i < tensors_per_state; ++i) {
       auto expected = bytes_of(found->second.content[i]);
       if (i == 0 && found->second.nonfinite) std::fill_n(expected.begin(), 4, std::byte{0xFF});
@@ -480,13 +492,16 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   EXPECT_GT(world.patched, 0u);
   EXPECT_GT(world.loaded_patched, 0u);
   EXPECT_GT(world.later, 0u);
+  EXPECT_GT(world.differing, 0u);
+  EXPECT_GT(world.loaded_differing, 0u);
   figure(
       fmt::format("P8 seed {}", used),
       fmt::format("{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
                   "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
-                  "{} imports of one",
+                  "{} imports of one; {} saves with differences, {} loads",
                   operations, world.saves, world.patched, world.interleaved, world.deleted,
-                  world.rewritten, world.loaded_patched, world.imported_patched));
+                  world.rewritten, world.loaded_patched, world.imported_patched, world.differing,
+                  world.loaded_differing));
   figure(fmt::format("P9 seed {}", used), fmt::format("{} plans, all exact", world.plans));
   figure(fmt::format("P10 seed {}", used), fmt::format("{} rebuilds, all equal", world.rebuilds));
 }

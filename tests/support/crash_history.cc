@@ -88,6 +88,14 @@ CrashModel::CrashModel(int version)
     : version_(version), frozen_(noise(frozen_size, 0)), trained_(noise(trained_size, version)) {
   trained_[0] = static_cast<float>(version);
   if (version < first_patched || version == version_after_crash) return;
+  if (version >= first_differing) {
+    table_ = noise(table_size, first_differing);
+    for (int step = first_differing; step < version; ++step) {
+      const std::vector<float> moves = noise(table_size, step);
+      for (std::size_t i = 0; i < table_size; ++i) table_[i] *= 1 + 1e-3f * moves[i];
+    }
+    return;
+  }
   table_.assign(table_size, 0.5f);
   for (int row = first_patched; row < version; ++row) {
     // Two rows a version, in two chunks.

@@ -15,10 +15,10 @@ namespace ckp::test {
 
 // A small model: two chunks that never change, so that saves share them, one that changes with each
 // version, and a plain value. From the first patched version on it has a table of which few rows
-// change with each version.
+// change with each version; from the first differing one on, all of the table changes by little.
 class CrashModel {
  public:
-  static constexpr int first_patched = 1000;
+  static constexpr int first_patched = 1000, first_differing = 2000;
   explicit CrashModel(int version);
   StateDict dict() const;
   // Whether the checkpoint holds exactly this.

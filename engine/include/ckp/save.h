@@ -18,6 +18,11 @@ namespace ckp {
 // How bytes are made into chunks. The defaults are right for almost everybody.
 struct EncodeOptions {
   format::Compression compression = format::Compression::balanced;
+  // Whether a Run may store what has changed as differences to its last checkpoint, where these are
+  // clearly smaller: at most two on top of each other, then everything again. Such a checkpoint
+  // keeps chunks of up to two older ones on the disk, also when those are pruned: false where only
+  // the last few are kept. Only by the process that saved the checkpoint before.
+  bool differences = true;
   std::uint32_t chunk_size = 1u << 20;  // raw bytes; a multiple of 4096, at most 64 MiB
   unsigned threads = 0;                 // 0: one per core, at most 8
 };
@@ -63,12 +68,13 @@ struct SaveReport {
   std::filesystem::path path;
   bool skipped = false;  // by WhenBusy: there is no checkpoint, and all else is zero
   std::uint64_t chunks_written = 0;
-  std::uint64_t patches_written = 0;  // of rows that have changed, on chunks that were there
-  std::uint64_t chunks_shared = 0;    // found in the store, or twice in this state
-  std::uint64_t bytes_shared = 0;     // raw
-  std::uint64_t bytes_written = 0;    // file size
-  std::uint64_t bytes_copied = 0;     // by the snapshot: of chunks that have changed
-  std::int64_t stall_ns = 0;          // the caller's thread, inside save
+  std::uint64_t patches_written = 0;      // of rows that have changed, on chunks that were there
+  std::uint64_t differences_written = 0;  // of whole chunks, likewise
+  std::uint64_t chunks_shared = 0;        // found in the store, or twice in this state
+  std::uint64_t bytes_shared = 0;         // raw
+  std::uint64_t bytes_written = 0;        // file size
+  std::uint64_t bytes_copied = 0;         // by the snapshot: of chunks that have changed
+  std::int64_t stall_ns = 0;              // the caller's thread, inside save
   std::int64_t compare_ns = 0;   // looking for what has changed; a part of the stall unless lazy
   std::int64_t snapshot_ns = 0;  // copying that, likewise
   std::int64_t queue_ns = 0;     // between the snapshot and the background thread's turn

@@ -20,8 +20,9 @@ struct NeededBytes {
   std::uint64_t shared = 0;
   std::uint64_t chunks = 0;  // different ones
   std::uint64_t filler = 0;  // in chunks, covered by no storage: between small tensors
-  // Of chunks that hold changed rows of large storages: the rows, and the lists of them. They lie
-  // on top of chunks, or of older rows, that loading needs all the same.
+  // Of chunks that hold changed rows of large storages: the rows, and the lists of them. And chunks
+  // that hold differences. They lie on top of chunks, or of older rows and differences, that
+  // loading needs all the same.
   std::uint64_t patches = 0;
   std::uint64_t compressed = 0;  // what encoding has saved
   std::uint64_t missing = 0;     // raw, of chunks whose file is not there or cannot be read

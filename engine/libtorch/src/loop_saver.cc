@@ -44,6 +44,7 @@ void LoopSaver::save(Run& run, const SaveOptions& options) {
   epoch_ = options.epoch;
   try {
     SaveOptions tagged = options;
+    if (!keep_.empty()) tagged.encode.differences = false;  // they would keep what is pruned
     if (failed_in_a_row_ > 0) {
       tagged.tags["after_failed_saves"] = std::to_string(failed_in_a_row_);
     }

@@ -25,12 +25,14 @@ constexpr std::uint64_t external_references = 1u << 0;  // refuse: refers to chu
 constexpr std::uint64_t patches = 1u << 1;              // refuse: a manifest has patches
 constexpr std::uint64_t delta = 1u << 2;                // refuse; reserved, not read by version 1
 constexpr std::uint64_t derived = 1u << 3;              // refuse; reserved, not read by version 1
+constexpr std::uint64_t differences = 1u << 4;          // refuse: a manifest has differences
 
 constexpr std::uint64_t marks = 1u << 0;        // read_only; of STORE: there is a file `marks`
 constexpr std::uint64_t later_facts = 1u << 1;  // read_only; of STORE: `marks` has later facts
 }  // namespace feature
 
-constexpr Features pack_features{0, 0, feature::external_references | feature::patches};
+constexpr Features pack_features{
+    0, 0, feature::external_references | feature::patches | feature::differences};
 constexpr Features known_features{0, feature::marks | feature::later_facts, pack_features.refuse};
 
 struct Versions {

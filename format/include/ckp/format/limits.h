@@ -14,6 +14,7 @@ constexpr std::uint32_t journal_record_size = 16u << 20;
 constexpr std::size_t name_size = 4096;  // tensor names, bytes of UTF-8
 constexpr std::size_t tensor_rank = 64;
 constexpr std::size_t cbor_depth = 64;
+constexpr std::size_t differences_of_piece = 16;
 constexpr std::uint8_t base_depth = 255;
 
 }  // namespace ckp::format::limits

@@ -47,6 +47,25 @@ struct Patch {
   friend bool operator==(const Patch&, const Patch&) = default;
 };
 
+// How a later version of some bytes is told by the version before: numbers in files, never reused.
+enum class DifferenceKind : std::uint8_t {
+  exclusive_or = 1,  // of the bytes
+  // Of elements of 2, 4 or 8 bytes: their distance, once each has been rotated left by one bit.
+  elements16 = 2,
+  elements32 = 3,
+  elements64 = 4,
+};
+
+// A whole piece of a storage has changed since its chunk was stored: `references[reference]` holds
+// the difference, as long as the piece, to what the piece was before (apply_difference()).
+struct Difference {
+  std::uint32_t storage = 0;  // index into Manifest::storages
+  std::uint32_t piece = 0;    // index into the storage's pieces
+  std::uint32_t reference = 0;
+  DifferenceKind kind = DifferenceKind::exclusive_or;
+  friend bool operator==(const Difference&, const Difference&) = default;
+};
+
 namespace tensor_flag {
 constexpr std::uint16_t conjugate = 1;  // the conj bit of PyTorch
 constexpr std::uint16_t negative = 2;   // the neg bit of PyTorch
@@ -81,12 +100,17 @@ struct Manifest {
   std::vector<TensorEntry> tensors{};  // sorted by name, names unique
   // By storage, rising; those of one storage in the order in which they are applied.
   std::vector<Patch> patches{};
+  // By storage and piece, rising; those of one piece in the order in which they are applied. All of
+  // them come before the patches.
+  std::vector<Difference> differences{};
   friend bool operator==(const Manifest&, const Manifest&) = default;
 
   // By name, or nullptr.
   const TensorEntry* find(std::string_view name) const;
   // Those of a storage.
   std::span<const Patch> patches_of(std::uint32_t storage) const;
+  std::span<const Difference> differences_of(std::uint32_t storage) const;
+  std::span<const Difference> differences_of(std::uint32_t storage, std::uint32_t piece) const;
 };
 
 // Numbers of manifest sections, never reused. `structure_reference` and `derived` are reserved.
@@ -99,15 +123,16 @@ enum class Section : std::uint16_t {
   structure_reference = 6,
   derived = 7,
   patches = 8,
+  differences = 9,
 };
 
 // The raw (uncompressed) bytes of a manifest. Throws Error(invalid_argument) for a manifest that
 // decode_manifest would not take.
 std::vector<std::byte> encode_manifest(const Manifest& manifest);
 // Checks everything before it allocates: names, ranks, that each tensor lies within its storage,
-// that pieces lie within chunks and add up to the storage, that patches lie within storages. Throws
-// Error(corrupt) naming section, entry and field; Error(newer_format) for a section marked as
-// required that this version does not know.
+// that pieces lie within chunks and add up to the storage, that patches lie within storages, that
+// differences are as long as their pieces. Throws Error(corrupt) naming section, entry and field;
+// Error(newer_format) for a section marked as required that this version does not know.
 Manifest decode_manifest(std::span<const std::byte> raw);
 
 }  // namespace ckp::format
