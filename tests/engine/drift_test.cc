@@ -154,10 +154,10 @@ TEST_F(DriftTest, UnchangedTensorsAreNotRead) {
 }
 
 TEST_F(DriftTest, WhatIsDamagedIsNamedAndPassedOver) {
-  save({{"w", ramp(20'000, 1)}});
-  const CheckpointRecord second = save({{"w", ramp(20'000, 2)}});
-  const CheckpointRecord third = save({{"w", ramp(20'000, 3)}});
-  save({{"w", ramp(20'000, 4)}});
+  save({{"w", wave(20'000, 1.1f)}});
+  const CheckpointRecord second = save({{"w", wave(20'000, 1.3f)}});
+  const CheckpointRecord third = save({{"w", wave(20'000, 1.7f)}});
+  save({{"w", wave(20'000, 1.9f)}});
   damage("w", second);
   std::filesystem::resize_file(file_of(third), 200);
   const DriftReport report = drift_of("w");
@@ -168,7 +168,7 @@ TEST_F(DriftTest, WhatIsDamagedIsNamedAndPassedOver) {
   EXPECT_TRUE(report.steps[2].tensors.empty());
   const TensorStep& last = report.steps[3].tensors.at(0);
   EXPECT_EQ(last.kind, StepKind::changed);
-  EXPECT_NEAR(*last.norm_change, distance(ramp(20'000, 1), ramp(20'000, 4)), 1e-6);
+  EXPECT_NEAR(*last.norm_change, distance(wave(20'000, 1.1f), wave(20'000, 1.9f)), 1e-6);
 }
 
 TEST_F(DriftTest, ACancelledOneTellsWhatItHas) {

@@ -165,16 +165,10 @@ TEST_F(FirstNonfiniteTest, WhatWasFiniteOnceIsNotReadAgain) {
 }
 
 TEST_F(FirstNonfiniteTest, DamageBeforeTheAnswerIsNamed) {
-  // Nothing of one is in another, not even as what it differs from.
-  const auto values = [](float seed) {
-    std::vector<float> all(2000);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = std::sin(static_cast<float>(i) * seed);
-    return all;
-  };
-  save({{"w", values(1.1f)}});
-  const CheckpointRecord second = save({{"v", {1}}, {"w", values(1.3f)}});
-  const CheckpointRecord third = save({{"w", values(1.7f)}});
-  save({{"w", spoilt(values(1.9f), 0, bad_number)}});
+  save({{"w", wave(2000, 1.1f)}});
+  const CheckpointRecord second = save({{"v", {1}}, {"w", wave(2000, 1.3f)}});
+  const CheckpointRecord third = save({{"w", wave(2000, 1.7f)}});
+  save({{"w", spoilt(wave(2000, 1.9f), 0, bad_number)}});
   damage("w", second);
   std::filesystem::resize_file(file_of(third), 200);
   const FirstNonfinite found = find();

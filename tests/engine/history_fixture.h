@@ -28,6 +28,14 @@ class HistoryTest : public StoreTest {
     }
     return values;
   }
+  // Nothing of one is in another, not even as what it differs from.
+  static std::vector<float> wave(std::size_t count, float frequency) {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = std::sin(static_cast<float>(i) * frequency);
+    }
+    return values;
+  }
   // In chunks of 4096 bytes.
   CheckpointRecord save(const Values& values) {
     StateDict state;

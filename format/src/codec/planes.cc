@@ -52,9 +52,23 @@ bool all_equal(std::span<const std::byte> bytes) {
   return std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
+// Whether there is more in a plane than uneven bytes, as a piece of it has it: most exponents have
+// nothing, and looking for it takes twenty times as long as Huffman coding.
+bool may_repeat(std::span<const std::byte> plane, std::span<std::byte> space) {
+  constexpr std::size_t piece_size = 32u << 10;
+  if (plane.size() <= 2 * piece_size) return true;
+  const auto piece = plane.subspan((plane.size() - piece_size) / 2, piece_size);
+  const auto out = space.first(piece_size);
+  const std::size_t huffman = compress_frame(ZstdMode::huffman, piece, out);
+  const std::size_t thorough = compress_frame(ZstdMode::thorough, piece, out);
+  return thorough != 0 && (huffman == 0 || thorough < huffman);
+}
+
 // The smaller of two frames, at the front of `space`; 0: none is smaller than that.
 std::size_t compress_smallest(std::span<const std::byte> plane, std::span<std::byte> space) {
+  const bool thoroughly = may_repeat(plane, space);
   const std::size_t huffman = compress_frame(ZstdMode::huffman, plane, space);
+  if (!thoroughly) return huffman;
   static PerThread<Scratch> scratches;
   Scratch& scratch = scratches.get();
   const auto other = scratch.get(huffman == 0 ? space.size() : huffman);

@@ -23,7 +23,7 @@ struct FreeDecompressor {
 using Compressor = std::unique_ptr<ZSTD_CCtx, FreeCompressor>;
 using Decompressor = std::unique_ptr<ZSTD_DCtx, FreeDecompressor>;
 
-constexpr int thorough_level = 9;
+constexpr int thorough_level = 6;
 
 void set(ZSTD_CCtx* context, ZSTD_cParameter parameter, int value) {
   const std::size_t result = ZSTD_CCtx_setParameter(context, parameter, value);
