@@ -13,6 +13,7 @@
 #include "ckp/run.h"
 #include "load/open_pack.h"
 #include "runs/journal.h"
+#include "save/memory_proof.h"
 #include "save/snapshot.h"
 #include "save/state_writer.h"
 #include "store/run_scan.h"
@@ -64,9 +65,11 @@ struct Run::Impl {
   PendingSave save(const StateDict& state, const SaveOptions& options);
   PendingSave save_lazily(const StateDict& state, const SaveOptions& options,
                           std::shared_ptr<PendingSave::State> save);
-  // Compares, copies, and hands the rest to the pipeline; or ends the save as skipped.
+  // Compares, copies, and hands the rest to the pipeline; or ends the save as skipped. `proof`:
+  // that nothing has changed meanwhile, or nothing to check.
   void snapshot_and_start(const StateDict& state, const SaveOptions& options,
-                          const std::shared_ptr<PendingSave::State>& save);
+                          const std::shared_ptr<PendingSave::State>& save,
+                          const MemoryProof* proof = nullptr);
   void wait_for_copier();
   std::unique_ptr<PlannedSave> plan(const StateDict& state, const SaveOptions& options);
   std::shared_ptr<const CommittedState> last_committed();

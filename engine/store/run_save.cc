@@ -93,9 +93,10 @@ PendingSave Run::Impl::save_lazily(const StateDict& state, const SaveOptions& op
                                    std::shared_ptr<PendingSave::State> save) {
   const auto start = SteadyClock::now();
   const auto kept = std::make_shared<const StateDict>(state);
-  const auto copy = [this, kept, options, save] {
+  const auto proof = options.check_unchanged ? std::make_shared<const MemoryProof>(*kept) : nullptr;
+  const auto copy = [this, kept, options, save, proof] {
     try {
-      snapshot_and_start(*kept, options, save);
+      snapshot_and_start(*kept, options, save, proof.get());
     } catch (...) {
       save->finish(std::current_exception());
     }
@@ -111,7 +112,8 @@ PendingSave Run::Impl::save_lazily(const StateDict& state, const SaveOptions& op
 }
 
 void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& options,
-                                   const std::shared_ptr<PendingSave::State>& save) {
+                                   const std::shared_ptr<PendingSave::State>& save,
+                                   const MemoryProof* proof) {
   const auto start = SteadyClock::now();
   SaveReport& report = save->report;
   const bool is_waited_for = options.snapshot == SnapshotMode::copied;
@@ -127,6 +129,7 @@ void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& op
   planned->copy.emplace(take_snapshot(planned->layout, planned->compared.unchanged, staging,
                                       thread_count(options.encode.threads)));
   const auto snapshot_end = SteadyClock::now();
+  if (proof != nullptr) proof->check(state);
   report.bytes_copied = changed;
   report.snapshot_ns = nanoseconds(snapshot_end - snapshot_start);
   if (is_waited_for) report.stall_ns = nanoseconds(snapshot_end - start);

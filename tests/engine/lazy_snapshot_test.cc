@@ -1,51 +1,19 @@
 // Saves whose copy is made after save() has returned.
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
-#include "ckp/clock.h"
 #include "engine/store_fixture.h"
 #include "support/child_process.h"
+#include "support/held_clock.h"
 #include "support/held_file_system.h"
 
 namespace ckp {
 namespace {
 
 using test::expect_error;
+using test::HeldClock;
 using test::SmallState;
-
-// Stops whoever asks for the time, as a save does before it looks at the state.
-class HeldClock final : public Clock {
- public:
-  std::int64_t now_ns() override {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !held_; });
-    if (std::exchange(fails_, false)) throw Error(ErrorCode::io, "no time");
-    return 1;
-  }
-  void hold() { set_held(true); }
-  void let_go() { set_held(false); }
-  void fail_once() {
-    const std::lock_guard lock(mutex_);
-    fails_ = true;
-  }
-
- private:
-  void set_held(bool held) {
-    {
-      const std::lock_guard lock(mutex_);
-      held_ = held;
-    }
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool held_ = false;
-  bool fails_ = false;
-};
 
 class LazySnapshotTest : public test::StoreTest {
  protected:
@@ -164,6 +132,31 @@ TEST_F(LazySnapshotTest, OneThatIsSkippedLetsGoOfTheMemory) {
   first.wait();
   EXPECT_TRUE(second.wait().skipped);
   EXPECT_EQ(store.checkpoints(run.record().id).size(), 1u);
+}
+
+TEST_F(LazySnapshotTest, WhoChangesTheStateWhileItIsCopiedIsFoundOut) {
+  SmallState state(1);
+  SaveOptions options{.epoch = 1, .step = 1, .snapshot = SnapshotMode::lazy};
+  options.check_unchanged = true;
+  clock_->hold();
+  PendingSave torn = run_->save(state.dict(), options);
+  state.change(7, 2.0f);
+  clock_->let_go();
+  torn.wait_copied();
+  for (const char* part :
+       {"lazy save: 2 tensors changed while the state was copied: model/large, model/small;",
+        "nothing was saved; call wait_copied()"}) {
+    expect_error(ErrorCode::invalid_argument, part, [&] { torn.wait(); });
+  }
+  EXPECT_TRUE(store_->checkpoints(run_->record().id).empty());
+
+  options.epoch = 2;
+  PendingSave whole = run_->save(state.dict(), options);
+  whole.wait_copied();
+  const SmallState expected = state;
+  state.change(7, 3.0f);  // that is fine
+  whole.wait();
+  expect_holds(2, expected);
 }
 
 TEST_F(LazySnapshotTest, AForkedChildDoesNotWait) {

@@ -57,6 +57,10 @@ struct SaveOptions {
   bool final = false;  // the end of the run
   EncodeOptions encode = {};
   SnapshotMode snapshot = SnapshotMode::copied;
+  // Of a lazy save, to find out who changes the state while it is copied: hashes all of it before
+  // save returns, and again when the copy has been made. Where they differ the save fails with
+  // Error(invalid_argument), which names the tensors.
+  bool check_unchanged = false;
   WhenBusy when_busy = WhenBusy::wait;
   std::int64_t busy_timeout_ms = -1;  // negative: no limit
 };
