@@ -4,7 +4,8 @@
 # wheel: builds and runs them. Then each of two versions restores what the other has saved. BUILD is
 # a build of everything with another LibTorch: its engine is used, and its ckp_libtorch_tests is the
 # other version. The wheel goes into a virtual environment in DIRECTORY, once; keep DIRECTORY for
-# the next time. Exit code 77: skipped, because the wheel could not be had.
+# the next time. Exit code 77: skipped, because no package index could be reached; whatever else goes
+# wrong is a failure.
 #
 # The wheel's libtorch_cpu is linked directly (engine/libtorch/FindLibTorch.cmake): no CUDA toolkit,
 # but two small NVIDIA packages that it loads at run time, too.
@@ -16,19 +17,31 @@ skip() {
   echo "SKIPPED: the tests against LibTorch $version: $1"
   exit 77
 }
+fail() {
+  echo "wheel.sh: $1" >&2
+  exit 1
+}
+pip() {
+  "$directory/venv/bin/python" -m pip --disable-pip-version-check "$@" --timeout 15 --retries 1 \
+    --no-cache-dir --no-deps
+}
 
 mkdir -p "$1"
 directory=$(cd "$1" && pwd)
 build=$(cd "$2" && pwd)
 
-command -v python3 >/dev/null || skip "there is no python3"
+command -v python3 >/dev/null || fail "there is no python3; install it: tools/install-deps.sh"
 if ! [ -e "$directory/installed-$version" ]; then
   rm -rf "$directory/venv"
   python3 -m venv "$directory/venv" >"$directory/venv.log" 2>&1 ||
-    skip "python3 -m venv does not work (Debian: python3-venv), see $directory/venv.log"
-  "$directory/venv/bin/python" -m pip --disable-pip-version-check install --timeout 15 --retries 1 \
-    --no-cache-dir --no-compile --no-deps "torch==$version" nvidia-cuda-runtime nvidia-cuda-cupti \
-    >"$directory/pip.log" 2>&1 || skip "pip cannot install it (no PyPI?), see $directory/pip.log"
+    fail "python3 -m venv does not work, see $directory/venv.log; install it: tools/install-deps.sh"
+  if ! pip install --no-compile "torch==$version" nvidia-cuda-runtime nvidia-cuda-cupti \
+    >"$directory/pip.log" 2>&1; then
+    # Is there an index at all? Something small tells.
+    pip download --dest "$directory/index" six >"$directory/index.log" 2>&1 ||
+      skip "pip reaches no package index, see $directory/index.log"
+    fail "pip reaches a package index, but cannot install the wheel from it, see $directory/pip.log"
+  fi
   touch "$directory/installed-$version"
 fi
 torch=$(echo "$directory"/venv/lib/python3*/site-packages/torch)
