@@ -26,6 +26,7 @@ Digest digest_of_view(const TensorView& view) {
 }  // namespace
 
 MemoryProof::MemoryProof(const StateDict& state) {
+  state.wait_readable();
   for (const auto& [name, view] : state.tensors()) {
     digests_.emplace_back(name, digest_of_view(view));
   }

@@ -510,6 +510,7 @@ class StateWriter {
 WrittenState write_state(const StateDict& state, format::PackWriter& writer, ChunkFinder* finder,
                          const EncodeOptions& options) {
   check_chunk_size(options.chunk_size);
+  state.wait_readable();
   return write_layout(plan_chunks(state, options.chunk_size), {}, state.values(), writer, finder,
                       options);
 }

@@ -44,6 +44,7 @@ void Run::Impl::saw_committed(std::shared_ptr<const CommittedState> state) {
 }
 
 std::unique_ptr<PlannedSave> Run::Impl::plan(const StateDict& state, const SaveOptions& options) {
+  state.wait_readable();
   auto planned = std::make_unique<PlannedSave>();
   PlannedSave& save = *planned;
   save.options = options;

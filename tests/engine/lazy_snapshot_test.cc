@@ -1,7 +1,9 @@
 // Saves whose copy is made after save() has returned.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
+#include <vector>
 
 #include "engine/store_fixture.h"
 #include "support/child_process.h"
@@ -157,6 +159,36 @@ TEST_F(LazySnapshotTest, WhoChangesTheStateWhileItIsCopiedIsFoundOut) {
   state.change(7, 3.0f);  // that is fine
   whole.wait();
   expect_holds(2, expected);
+}
+
+TEST_F(LazySnapshotTest, MemoryThatIsStillBeingFilledIsWaitedFor) {
+  std::vector<float> memory(100);
+  float value = 0;
+  StateDict state;
+  state.add("model/w", contiguous_view(DType::float32, {100}, memory.data()));
+  state.when_readable([&] { std::fill(memory.begin(), memory.end(), value); });
+  auto expect_value = [&](const Checkpoint& checkpoint) {
+    std::vector<float> found(100);
+    const std::vector<TensorTarget> targets = {
+        {"model/w", DType::float32, {100}, {1}, found.data()}};
+    checkpoint.load(targets);
+    EXPECT_EQ(found, std::vector<float>(100, value));
+  };
+  for (const SnapshotMode mode : {SnapshotMode::copied, SnapshotMode::none, SnapshotMode::lazy}) {
+    ++value;
+    const auto saved = run_->save(state, {.epoch = 1, .step = 1, .snapshot = mode}).wait();
+    expect_value(store_->open_checkpoint(saved.checkpoint));
+  }
+  ++value;
+  save_file(path() / "a.ckp", state);
+  expect_value(open_file(path() / "a.ckp"));
+
+  state.when_readable([] { throw Error(ErrorCode::io, "the device has failed"); });
+  const SaveOptions options{.epoch = 2, .step = 2, .snapshot = SnapshotMode::lazy};
+  expect_error(ErrorCode::io, "the device has failed", [&] { run_->save(state, options).wait(); });
+  expect_error(ErrorCode::io, "the device has failed",
+               [&] { run_->save(state, {.epoch = 2, .step = 2}); });
+  EXPECT_EQ(store_->checkpoints(run_->record().id).size(), 3u);
 }
 
 TEST_F(LazySnapshotTest, AForkedChildDoesNotWait) {

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ckp/dtype.h"
@@ -53,12 +55,21 @@ class StateDict {
   // Error(invalid_argument) when a segment on the way is no map.
   void set(std::string_view path, Value value);
 
+  // For memory that is still being filled, such as a copy out of a GPU: a save calls `wait` before
+  // it reads any tensor, on whatever thread that is, perhaps more than once. What it throws makes
+  // the save fail.
+  void when_readable(std::function<void()> wait) { wait_ = std::move(wait); }
+  void wait_readable() const {
+    if (wait_) wait_();
+  }
+
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   const Value::Map& values() const { return values_; }
 
  private:
   std::map<std::string, TensorView, std::less<>> tensors_;
   Value::Map values_;
+  std::function<void()> wait_;
 };
 
 // A value by path ("progress/epoch") in nested maps, or nullptr.
