@@ -267,7 +267,9 @@ void TrainingLoop::Impl::leave(const std::string& reason) {
   }
   SaveOptions last = save_options();
   const int signal = signals ? signals->raised() : 0;
-  if (signal != 0 && options.notice.count() > 0) {
+  // A signal without notice is somebody at the keyboard; everything else that gets here is a
+  // deadline.
+  if (signal == 0 || options.notice.count() > 0) {
     last.encode.compression = format::Compression::none;
   }
   const bool saved = saver.save_and_wait(*run, last);

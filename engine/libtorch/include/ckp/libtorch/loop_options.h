@@ -61,8 +61,9 @@ struct LoopOptions {
   // How long after its signal the process will be killed. The save that the signal asks for does
   // without compression then, and a line warns when a save takes longer than this.
   std::chrono::nanoseconds notice{0};
-  // Save and stop early enough that a save fits: this long after the loop was made, and before the
-  // end of a Slurm job (SLURM_JOB_END_TIME). 0: no limit of one's own.
+  // Save, likewise without compression, and stop early enough that a save fits: this long after the
+  // loop was made, and before the end of a Slurm job (SLURM_JOB_END_TIME). 0: no limit of one's
+  // own.
   std::chrono::nanoseconds max_time{0};
 
   // Recorded with a new run, see ckp/run.h; environment, data, devices and parameters with each
