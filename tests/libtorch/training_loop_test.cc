@@ -3,12 +3,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "ckp/error.h"
 #include "ckp/libtorch/stop_signals.h"
 #include "small_training.h"
+#include "support/variable.h"
 
 namespace ckp::test {
 namespace {
@@ -478,6 +481,34 @@ TEST_F(Loop, TheEnvironmentIsRecordedWithEachAttempt) {
   EXPECT_EQ(run.parameters_in(2).at("lr"), Value(0.02));
   EXPECT_EQ(run.attempts.at(1).devices, 3);
   EXPECT_EQ(run.environment_in(3), (Value::Map{{"only", "this"}}));
+}
+
+TEST_F(Loop, TheSourceMayBeElsewhere) {
+  const std::string tree = (folder_ / "source").string();
+  Variable home("HOME", folder_.path().string()), no_system("GIT_CONFIG_NOSYSTEM", "1");
+  Variable no_git_dir("GIT_DIR", std::nullopt);
+  ASSERT_EQ(std::system(("git init -q --initial-branch=trunk '" + tree + "' && cd '" + tree +
+                         "' && echo 1 > a && git add a && git -c user.name=t -c user.email=t@t "
+                         "commit -q -m first && echo 2 > a && git rev-parse HEAD > commit")
+                            .c_str()),
+            0);
+  Training training(path_);
+  training.options.capture_options.source = tree;
+  {
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 1);
+  }
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  loop.resume(Resume::required);
+  std::string commit;
+  std::ifstream(tree + "/commit") >> commit;
+  ASSERT_EQ(commit.size(), 40u);
+  Store store = Store::open(path_);
+  const RunRecord run = store.run("run");
+  for (const std::uint32_t attempt : {1u, 2u}) {
+    EXPECT_EQ(run.environment_in(attempt).at("git_commit"), Value(commit));
+    EXPECT_TRUE(contains(store.source_diff(run, attempt).value_or(""), "+2"));
+  }
 }
 
 }  // namespace

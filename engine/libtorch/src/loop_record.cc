@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "ckp/environment.h"
 #include "program_facts.h"
 
 namespace ckp::libtorch {
@@ -14,7 +13,7 @@ Value::Map environment_of(const LoopOptions& options, const TrainingState& state
   environment.merge(libtorch_facts());
   const std::vector<std::string> devices = state.devices();
   environment.emplace("devices", Value::List(devices.begin(), devices.end()));
-  return capture_environment(environment);
+  return capture_environment(environment, options.capture_options);
 }
 
 // Of all processes of the training: this one saves for them.

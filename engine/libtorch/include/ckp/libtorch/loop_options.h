@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ckp/data_set.h"
+#include "ckp/environment.h"
 #include "ckp/libtorch/best_tracker.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/records.h"
@@ -76,6 +77,9 @@ struct LoopOptions {
   // "cuda_devices" (how many LibTorch sees).
   Value::Map environment = {};
   bool capture = true;
+  // How it is captured: `source` is a directory of the work tree that the program was built from,
+  // when that is not around the working directory.
+  CaptureOptions capture_options = {};
   DataSet data = {};
   // That the training uses at a time, for device hours. Nothing: the GPUs that the models are on,
   // or one for a CPU; times $WORLD_SIZE, which torchrun sets.
