@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "ckp/libtorch/ema.h"
 #include "small_net.h"
 
 namespace ckp::test {
@@ -56,6 +57,58 @@ TEST(RestorePlace, NeverASecondCopyOfTheModel) {
     EXPECT_TRUE(at::all(at::eq(buffer.value(), c10::complex<float>(number, 1))).item<bool>())
         << buffer.key();
   }
+}
+
+// Makes its tensor anew at each restore, on a device that holds nothing unless told otherwise.
+struct Elsewhere : libtorch::Part {
+  void save(libtorch::PartWriter& out) const override { out.tensor("values", at::arange(5)); }
+  void check(libtorch::PartReader& in) override {
+    in.on_restore([this, made = in.new_tensor("values", at::kMeta)] { values = made; });
+  }
+  at::Tensor values;
+};
+
+TEST(RestorePlace, OfWhatTheRestoreMakesThePartsDeviceIsThatOfTheOptions) {
+  TemporaryDirectory folder;
+  Elsewhere part;
+  auto state = libtorch::TrainingState().part("elsewhere", part);
+  libtorch::save_file(folder / "a.ckp", state);
+  libtorch::RestoreOptions options;
+  error_of(ErrorCode::unsupported, [&] { libtorch::load_file(folder / "a.ckp", state, options); });
+  options.devices.emplace("elsewhere", at::kCPU);
+  libtorch::load_file(folder / "a.ckp", state, options);
+  EXPECT_TRUE(at::equal(part.values, at::arange(5)));
+}
+
+TEST(RestorePlace, WhatTheProgramHasStaysWhereItIs) {
+  TemporaryDirectory folder;
+  SmallNet net, loaded;
+  torch::optim::AdamW adam(net->parameters(), 0.1), fresh(loaded->parameters(), 0.1);
+  libtorch::Ema ema(net, 0.9), averages(loaded, 0.9);
+  train(net, adam, 0, 2);
+  ema.update();
+  auto state_of = [](SmallNet& n, auto& o, auto& e) {
+    return libtorch::TrainingState().model("model", n).optimizer("optimizer", o).part("ema", e);
+  };
+  libtorch::save_file(folder / "a.ckp", state_of(net, adam, ema));
+  const auto state = state_of(loaded, fresh, averages);
+  libtorch::RestoreOptions options;
+  options.devices.emplace("model", at::kMeta);
+  options.devices.emplace("ema", at::kMeta);
+  options.devices.emplace("optimizer", at::kCPU);
+  libtorch::load_file(folder / "a.ckp", state, options);
+  EXPECT_EQ(digest(loaded), digest(net));
+  train(net, adam, 2, 2);
+  train(loaded, fresh, 2, 2);
+  EXPECT_EQ(digest(loaded), digest(net));
+
+  const std::string before = digest(loaded);
+  options.devices.emplace("optimiser", at::kCPU);
+  EXPECT_TRUE(contains(error_of(ErrorCode::invalid_argument,
+                                [&] { libtorch::load_file(folder / "a.ckp", state, options); }),
+                       "devices names optimiser, which is no part of the state; nothing was "
+                       "changed; its parts: model, optimizer, ema"));
+  EXPECT_EQ(digest(loaded), before);
 }
 
 }  // namespace

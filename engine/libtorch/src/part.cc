@@ -91,7 +91,7 @@ void PartReader::fill_kind(const std::string& full, const Value& kind, const at:
   for (const std::string& component : component_names(full, kind)) {
     const std::string name = full.substr(part_.size() + 1) + "/" + component;
     if (same_kind(here, kind)) {
-      (*components)[component] = new_tensor(name, target.device());
+      (*components)[component] = make_tensor(name, target.device());
     } else {
       ignore(name);
     }
@@ -121,6 +121,12 @@ bool PartReader::optional_tensor(std::string_view name, const at::Tensor& target
 }
 
 at::Tensor PartReader::new_tensor(std::string_view name, const c10::Device& device) {
+  const auto& devices = plan_.options().devices;
+  const auto wanted = devices.find(part_);
+  return make_tensor(name, wanted == devices.end() ? device : wanted->second);
+}
+
+at::Tensor PartReader::make_tensor(std::string_view name, const c10::Device& device) {
   const format::TensorEntry* entry = find(name);
   if (entry == nullptr) {
     throw Error(ErrorCode::mismatch,

@@ -66,6 +66,7 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
   RestoreOptions restore;
   restore.exact = how == Resume::exact;
   restore.keep_constructed = options.keep_constructed;
+  restore.devices = options.devices;
   const auto from = address_in(impl_->store, *known, options.from);
   check_first(impl_->store, *known, from, impl_->state, restore);
   Run run =

@@ -1,6 +1,7 @@
 #include "ckp/libtorch/training_state.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/nn/module.h>
 #include <torch/optim/optimizer.h>
 
@@ -20,6 +21,19 @@
 #include "restore_plan.h"
 
 namespace ckp::libtorch {
+namespace {
+
+void check_devices(const RestoreOptions& options, const std::vector<std::string>& parts) {
+  for (const auto& [part, device] : options.devices) {
+    if (std::find(parts.begin(), parts.end(), part) != parts.end()) continue;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("restore: devices names {}, which is no part of the state; nothing was "
+                            "changed; its parts: {}",
+                            part, fmt::join(parts, ", ")));
+  }
+}
+
+}  // namespace
 
 TrainingState& TrainingState::add(Entry entry) {
   if (entry.name.empty() || entry.name.find('/') != std::string::npos) {
@@ -204,8 +218,9 @@ bool TrainingState::is_other_ranks(RestorePlan& plan, const Entry& entry) const 
 // Everything that can fail because something does not fit. Returns the names of the parts.
 std::vector<std::string> TrainingState::prepare(RestorePlan& plan) const {
   std::vector<std::string> parts;
+  for (const Entry& entry : entries_) parts.push_back(entry.name);
+  check_devices(plan.options(), parts);
   for (const Entry& entry : entries_) {
-    parts.push_back(entry.name);
     if (!plan.has_part(entry.name)) {
       plan.missing_part(entry.name);
       continue;

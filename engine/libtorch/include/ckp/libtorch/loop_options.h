@@ -103,7 +103,8 @@ struct ResumeOptions {
   // what came after it is superseded. Error(invalid_argument) for a checkpoint of another run.
   // Empty: the newest that is resumable and undamaged.
   std::string from = {};
-  std::vector<std::string> keep_constructed = {};  // see RestoreOptions
+  std::vector<std::string> keep_constructed = {};   // see RestoreOptions
+  std::map<std::string, c10::Device> devices = {};  // likewise
 };
 
 // What resume did. Prints as the run's certificate, with a line break at its end.

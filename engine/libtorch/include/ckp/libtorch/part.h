@@ -72,7 +72,8 @@ class PartReader {
   // The same, but a missing tensor is only reported. Returns whether it is there.
   bool optional_tensor(std::string_view name, const at::Tensor& target);
   // A new tensor, filled by the time that on_restore runs: dtype and shape as stored, and the
-  // strides too where they leave no gaps.
+  // strides too where they leave no gaps. On `device`, unless RestoreOptions::devices has another
+  // for this part.
   at::Tensor new_tensor(std::string_view name, const c10::Device& device);
   // Says that this tensor is left out on purpose: the report names it as ignored.
   void ignore(std::string_view name);
@@ -112,6 +113,7 @@ class PartReader {
 
  private:
   void fill_kind(const std::string& full, const Value& kind, const at::Tensor& target);
+  at::Tensor make_tensor(std::string_view name, const c10::Device& device);
 
   RestorePlan& plan_;
   std::string part_;

@@ -1,7 +1,10 @@
 // What a restore did, and what it may leave undone.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <iosfwd>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +27,11 @@ struct RestoreOptions {
   std::vector<std::string> keep_constructed = {};
   LoadOptions load = {};
   RestoreSelection select = {};
+  // By the part's name: where what the restore itself makes is put, such as an optimizer's state,
+  // instead of beside its parameter. Tensors that the program has are filled where they are,
+  // whatever this says: a model's, and the averages of an Ema. Error(invalid_argument) for a name
+  // that is no part of the state.
+  std::map<std::string, c10::Device> devices = {};
 };
 
 // Something that the program sets in one way and the checkpoint in another.
