@@ -193,6 +193,56 @@ TEST_F(TensorKinds, WhatDoesNotFitIsNamedAndNothingChanges) {
   EXPECT_TRUE(contains(refuse(sparse), "the checkpoint has a dense tensor"));
 }
 
+// What belongs to a model, to an optimizer and to averages, seen from another part.
+struct Seen : Part {
+  Seen(SmallNet& net, torch::optim::Adam& adam)
+      : row(net->fc1->weight.detach()[1]), column(net->fc2->weight.detach().select(1, 2)) {
+    for (const auto& [key, state] : adam.state()) {
+      moments.push_back(static_cast<torch::optim::AdamParamState&>(*state).exp_avg());
+    }
+    std::sort(moments.begin(), moments.end(),
+              [](const at::Tensor& a, const at::Tensor& b) { return a.numel() < b.numel(); });
+  }
+  void save(PartWriter& out) const override {
+    out.tensor("row", row);
+    out.tensor("column", column);
+    out.tensor("moment", moments.back().t());
+  }
+  void check(PartReader& in) override {
+    in.tensor("row", row);
+    in.tensor("column", column);
+    in.tensor("moment", moments.back().t());
+  }
+  at::Tensor row, column;
+  std::vector<at::Tensor> moments;
+};
+
+TEST_F(TensorKinds, PartsMayShareStorages) {
+  SmallNet net, loaded;
+  torch::optim::Adam adam(net->parameters(), 0.1), fresh(loaded->parameters(), 0.1);
+  train(net, adam, 0, 2);
+  train(loaded, fresh, 7, 2);
+  Seen seen(net, adam), there(loaded, fresh);
+  auto state = [](SmallNet& n, torch::optim::Adam& a, Seen& s) {
+    return TrainingState().model("model", n).optimizer("optimizer", a).part("seen", s);
+  };
+  save_file(file_, state(net, adam, seen));
+  const auto read = read_tensors(open_file(file_));
+  for (const auto& [mine, theirs] :
+       Tensors{{"seen/row", read.at("model/fc1.weight")},
+               {"seen/column", read.at("model/fc2.weight")},
+               {"seen/moment", read.at("optimizer/fc1.weight/exp_avg")}}) {
+    EXPECT_TRUE(read.at(mine).is_alias_of(theirs)) << mine;
+  }
+  load_file(file_, state(loaded, fresh, there));
+  EXPECT_EQ(digest(loaded), digest(net));
+  EXPECT_TRUE(there.row.is_alias_of(loaded->fc1->weight));
+  EXPECT_EQ(raw(there.row), raw(net->fc1->weight[1]));
+  train(net, adam, 2, 2);
+  train(loaded, fresh, 2, 2);
+  EXPECT_EQ(digest(loaded), digest(net));
+}
+
 struct Sparse : torch::nn::Module {
   explicit Sparse(double value) {
     register_buffer("adjacency", coo({1, 2}, at::full({2}, value)));
