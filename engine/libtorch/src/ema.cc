@@ -50,6 +50,7 @@ Ema::Ema(const torch::nn::Module& model, std::vector<double> decays,
 
 void Ema::update() {
   if (swapped_in_) misuse("update() while the averages are the model's weights");
+  before_change_();
   at::NoGradGuard no_grad;
   for (Average& average : averages_) {
     for (std::size_t i = 0; i < decays_.size(); ++i) {
@@ -66,6 +67,7 @@ void Ema::update() {
 }
 
 void Ema::exchange(std::size_t which) {
+  before_change_();
   at::NoGradGuard no_grad;
   for (Average& average : averages_) {
     at::Tensor weights = average.parameter.detach();
@@ -104,6 +106,7 @@ void Ema::original_tensors(OriginalTensors& originals) const {
 void Ema::save(PartWriter& out) const {
   out.value("n_averaged", n_averaged_);
   out.value("decays", Value::List(decays_.begin(), decays_.end()));
+  out.only_steps_change_what_follows(true);  // update() and Weights wait for saves
   for (std::size_t i = 0; i < decays_.size(); ++i) {
     for (const Average& average : averages_) {
       // Swapped in, the average is in the parameter. detach() makes it another tensor than the one

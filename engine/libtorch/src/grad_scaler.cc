@@ -85,6 +85,7 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
 
 bool GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (!options_.enabled) {
+    before_step_();
     optimizer.step();
     return true;
   }
@@ -93,6 +94,7 @@ bool GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (state.stage == Stage::stepped) out_of_order("step() twice for an optimizer without update()");
   if (state.stage == Stage::ready) unscale_(optimizer);
   const bool finite = state.found_inf.item<float>() == 0;
+  before_step_();
   if (finite) optimizer.step();
   state.stage = Stage::stepped;
   return finite;

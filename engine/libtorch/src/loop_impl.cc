@@ -77,6 +77,15 @@ TrainingLoop::Impl::Impl(Store opened, const std::string& name, const TrainingSt
   }
   state.fact("accumulate", options.accumulate);
   if (options.on_signal != OnSignal::ignore) signals.emplace();
+  if (!options.lazy_saves) return;
+  self = std::make_shared<Impl*>(this);
+  const std::weak_ptr<Impl*> loop = self;
+  state.guard_saves({[loop] {
+                       if (const auto living = loop.lock()) (*living)->before_step();
+                     },
+                     [loop] {
+                       if (const auto living = loop.lock()) (*living)->saver.wait_copied();
+                     }});
 }
 
 TrainingLoop::Impl::~Impl() {
@@ -108,6 +117,31 @@ void TrainingLoop::Impl::begin_batch(std::int64_t size) {
   took_step_ = false;
 }
 
+void TrainingLoop::Impl::before_step() {
+  guarded_ = true;
+  saved_lazily_ = false;
+  saver.wait_copied();
+}
+
+bool TrainingLoop::Impl::was_guarded() {
+  if (std::exchange(guarded_, false) || !options.lazy_saves) return options.lazy_saves;
+  if (std::exchange(saved_lazily_, false)) {
+    const std::string removed = saver.remove_last(*run);
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("training loop: step {} changed the state while a lazy save was copying "
+                    "that of step {}; {}; call loop.before_step() before the optimizer's "
+                    "step, in each step",
+                    progress.step + 1, progress.step, removed));
+  }
+  if (!std::exchange(unguarded_told_, true)) {
+    options.say(
+        "lazy_saves: this step had no loop.before_step() before the optimizer's step; its save, "
+        "and that of any other such step, keeps the training until it has copied");
+  }
+  return false;
+}
+
 void TrainingLoop::Impl::took_step(const Metrics& metrics) {
   if (saver.failed_in_a_row() >= kMostFailures) {
     throw Error(
@@ -117,6 +151,7 @@ void TrainingLoop::Impl::took_step(const Metrics& metrics) {
                     saver.failed_in_a_row(), saver.last_error()->what()));
   }
   open_run();
+  step_was_guarded_ = was_guarded();
   ++progress.step;
   took_step_ = true;
   step_metrics_ = metrics;
@@ -165,6 +200,7 @@ void TrainingLoop::Impl::save_or_finish_in_epoch() {
 }
 
 void TrainingLoop::Impl::continue_check(bool epoch_over) {
+  saver.wait_copied();  // it may restore
   proof = check->end_of_step(epoch_over || enough_steps());
   if (!proof) return;
   check.reset();
@@ -283,7 +319,11 @@ void TrainingLoop::Impl::leave(const std::string& reason) {
 void TrainingLoop::Impl::save() {
   improved_ = false;
   schedule.saved(Clock::now());
-  saver.save(open_run(), save_options());
+  SaveOptions options_of_save = save_options();
+  saved_lazily_ = step_was_guarded_;
+  if (saved_lazily_) options_of_save.snapshot = SnapshotMode::lazy;
+  options_of_save.check_unchanged = options.check_lazy_saves;
+  saver.save(open_run(), options_of_save);
   collect();
 }
 

@@ -25,6 +25,7 @@ struct TrainingLoop::Impl {
   // The batch loop.
   void begin_batches(const Sampler& sampler);
   void begin_batch(std::int64_t size);
+  void before_step();
   void took_step(const Metrics& metrics);
   // After the body of a batch. `epoch_over`: there is none left.
   void end_batch(std::int64_t size, bool epoch_over);
@@ -58,6 +59,7 @@ struct TrainingLoop::Impl {
   TimeLimit limit;
   bool slurm_ends_first = false;
   LoopSaver saver;
+  std::shared_ptr<Impl*> self;  // for parts that outlive the loop
   std::optional<StopSignals> signals;
   std::optional<ParentCheckpoint> parent;  // of a run that is to be made
   std::optional<Run> run;
@@ -69,6 +71,8 @@ struct TrainingLoop::Impl {
   int exit_status = 0;
 
  private:
+  // Whether the running step's changes were guarded; Error when they came into a lazy save.
+  bool was_guarded();
   void end_step(bool epoch_over);
   void save_or_finish_in_epoch();
   void continue_check(bool epoch_over);
@@ -91,9 +95,13 @@ struct TrainingLoop::Impl {
   std::int64_t batch_size_ = 0;       // of the batch in the body
   std::int64_t samples_of_step_ = 0;  // in the batches of the running step before that
   bool took_step_ = false;            // in this body
-  bool ended_epoch_ = false;          // end() was called in this body
-  bool improved_ = false;             // since the last save
-  double told_interval_s_ = 0;        // of max_overhead
+  bool guarded_ = false;              // before_step was called since the last step
+  bool step_was_guarded_ = false;     // the last one
+  bool saved_lazily_ = false;         // since the last before_step
+  bool unguarded_told_ = false;
+  bool ended_epoch_ = false;    // end() was called in this body
+  bool improved_ = false;       // since the last save
+  double told_interval_s_ = 0;  // of max_overhead
   bool nonfinite_told_ = false;
   bool nonfinite_stop_ = false;
   Clock::time_point last_chance_;

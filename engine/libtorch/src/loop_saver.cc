@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <span>
 #include <utility>
 
 #include "ckp/error.h"
@@ -42,13 +43,15 @@ void LoopSaver::save(Run& run, const SaveOptions& options) {
   began_ = Clock::now();
   step_ = options.step;
   epoch_ = options.epoch;
+  last_saved_.reset();
   try {
     SaveOptions tagged = options;
     if (!keep_.empty()) tagged.encode.differences = false;  // they would keep what is pruned
     if (failed_in_a_row_ > 0) {
       tagged.tags["after_failed_saves"] = std::to_string(failed_in_a_row_);
     }
-    pending_.emplace(run.save(state_.state_dict(), tagged));
+    pending_.emplace(run.save(state_.state_dict(options.snapshot), tagged));
+    copying_ = options.snapshot == SnapshotMode::lazy;
   } catch (const Error& error) {
     return failed(run, error);
   } catch (const std::exception& error) {  // LibTorch's: the device has failed, no memory
@@ -62,6 +65,25 @@ bool LoopSaver::save_and_wait(Run& run, const SaveOptions& options) {
   save(run, options);
   wait(run);
   return failed_in_a_row_ == 0;
+}
+
+void LoopSaver::wait_copied() {
+  if (!std::exchange(copying_, false) || !pending_) return;
+  const auto since = Clock::now();
+  pending_->wait_copied();
+  stall_ += Clock::now() - since;
+}
+
+std::string LoopSaver::remove_last(Run& run) {
+  wait(run);
+  if (!last_saved_) return "it was not saved";
+  try {
+    store_.remove_checkpoints(std::span(&*last_saved_, 1));
+    return "its checkpoint has been removed";
+  } catch (const Error& error) {
+    return fmt::format("its checkpoint {} may be of both and could not be removed: {}",
+                       last_saved_->short_hex(), error.what());
+  }
 }
 
 void LoopSaver::poll(Run& run) {
@@ -88,6 +110,7 @@ void LoopSaver::succeeded(const SaveReport& report) {
   limit_.save_took(took);
   cost_ = Cost{stall_, took};
   failed_in_a_row_ = 0;
+  last_saved_ = report.checkpoint.id;
   if (report.checkpoint.nonfinite) nonfinite_ = true;
   if (options_.notice.count() > 0 && took > options_.notice && !slow_told_) {
     slow_told_ = true;

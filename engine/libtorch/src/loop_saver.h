@@ -28,6 +28,10 @@ class LoopSaver {
   void save(Run& run, const SaveOptions& options);
   // The same, and waits. False when it failed.
   bool save_and_wait(Run& run, const SaveOptions& options);
+  // Of a lazy save: waits until it has copied.
+  void wait_copied();
+  // Waits for the last save and removes its checkpoint. Says what became of it.
+  std::string remove_last(Run& run);
   // Collects a save that is through; wait waits for it.
   void poll(Run& run);
   void wait(Run& run);
@@ -60,6 +64,8 @@ class LoopSaver {
   std::chrono::nanoseconds stall_{0};
   std::optional<Cost> cost_;
   std::optional<Error> error_;
+  bool copying_ = false;  // a lazy save, perhaps
+  std::optional<Uuid> last_saved_;
   std::int64_t step_ = 0;  // of the save on its way
   std::int64_t epoch_ = 0;
   int failed_in_a_row_ = 0;

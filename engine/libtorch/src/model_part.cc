@@ -6,7 +6,9 @@
 namespace ckp::libtorch {
 
 void ModelPart::save(PartWriter& out) const {
+  out.only_steps_change_what_follows(true);
   for (const auto& item : module_.named_parameters()) out.tensor(item.key(), item.value());
+  out.only_steps_change_what_follows(false);  // a forward pass of BatchNorm changes buffers
   for (const auto& item : module_.named_buffers()) out.tensor(item.key(), item.value());
   if (options_.training) save_training(out);
 }

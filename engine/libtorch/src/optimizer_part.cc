@@ -10,7 +10,6 @@
 #include <set>
 #include <sstream>
 #include <utility>
-#include <utility>
 
 #include "ckp/error.h"
 #include "ckp/libtorch/parameter_names.h"
@@ -183,6 +182,7 @@ void OptimizerPart::save(PartWriter& out) const {
   const std::vector<Names> names = names_of(optimizer, out.parameters(), out.part());
   Value::List groups;
   Value::Map state;
+  out.only_steps_change_what_follows(true);
   for (std::size_t g = 0; g < names.size(); ++g) {
     const auto& group = optimizer.param_groups()[g];
     Value entry;

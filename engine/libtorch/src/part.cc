@@ -11,6 +11,7 @@
 #include "ckp/libtorch/tensor.h"
 #include "restore_plan.h"
 #include "selection.h"
+#include "state_tensors.h"
 #include "tensor_kinds.h"
 
 namespace ckp::libtorch {
@@ -47,9 +48,7 @@ void PartWriter::tensor(std::string_view name, const at::Tensor& tensor, bool ch
 }
 
 void PartWriter::add_dense(const std::string& full, const at::Tensor& tensor, bool check_finite) {
-  TensorView view = tensor_view(full, tensor, copies_);
-  view.check_finite = check_finite;
-  state_.add(full, std::move(view));
+  tensors_.add(full, tensor, check_finite, only_steps_);
 }
 
 void PartWriter::value(std::string_view path, Value value) {

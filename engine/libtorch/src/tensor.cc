@@ -9,6 +9,7 @@
 
 #include "ckp/error.h"
 #include "ckp/format/manifest.h"
+#include "device_copies.h"
 #include "tensor_kinds.h"
 
 namespace ckp::libtorch {
@@ -62,14 +63,22 @@ std::string describe(const at::Tensor& tensor) {
 }
 
 at::Storage HostCopies::host_storage(const at::Tensor& tensor) {
+  auto place = copies_.find(tensor.storage().unsafeGetStorageImpl());
+  if (place != copies_.end()) return place->second.host;
   if (tensor.device().is_cpu()) return tensor.storage();
+  copy_now(tensor);
+  return host_storage(tensor);
+}
+
+void HostCopies::copy_now(const at::Tensor& tensor) {
   const void* key = tensor.storage().unsafeGetStorageImpl();
-  auto place = copies_.find(key);
-  if (place == copies_.end()) {
-    place = copies_.emplace(key, Copy{tensor.storage(), bytes_of(tensor).to(at::kCPU).storage()})
-                .first;
-  }
-  return place->second.host;
+  if (copies_.contains(key)) return;
+  const at::Tensor bytes = bytes_of(tensor);
+  const bool goes_on = device_ != nullptr && !tensor.device().is_cpu();
+  const at::Tensor host = goes_on ? device_->begin(bytes)
+                                  : bytes.to(at::kCPU, at::kByte, /*non_blocking=*/false,
+                                             /*copy=*/true);
+  copies_.emplace(key, Copy{tensor.storage(), host.storage()});
 }
 
 void check_dense(std::string_view name, const at::Tensor& tensor) {
@@ -82,16 +91,18 @@ void check_dense(std::string_view name, const at::Tensor& tensor) {
   }
 }
 
-TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies) {
+void check_savable(std::string_view name, const at::Tensor& tensor) {
   check_dense(name, tensor);
-  auto dtype = to_dtype(tensor.scalar_type());
-  if (!dtype) {
-    throw Error(ErrorCode::unsupported, fmt::format("{}: dtype {} cannot be saved", name,
-                                                    c10::toString(tensor.scalar_type())));
-  }
+  if (to_dtype(tensor.scalar_type())) return;
+  throw Error(ErrorCode::unsupported, fmt::format("{}: dtype {} cannot be saved", name,
+                                                  c10::toString(tensor.scalar_type())));
+}
+
+TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies) {
+  check_savable(name, tensor);
   auto storage = std::make_shared<at::Storage>(copies.host_storage(tensor));
   TensorView view;
-  view.dtype = *dtype;
+  view.dtype = *to_dtype(tensor.scalar_type());
   view.shape = tensor.sizes().vec();
   view.strides = tensor.strides().vec();
   view.storage_offset = tensor.storage_offset();

@@ -84,6 +84,8 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
 
 EpochRange TrainingLoop::epochs(std::int64_t count) { return EpochRange(*impl_, count); }
 
+void TrainingLoop::before_step() { impl_->before_step(); }
+
 void TrainingLoop::step(const Metrics& metrics) { impl_->took_step(metrics); }
 
 void TrainingLoop::finish() { impl_->finish(); }

@@ -15,10 +15,10 @@
 #include "ckp/libtorch/original_tensors.h"
 #include "ckp/libtorch/parameter_names.h"
 #include "ckp/libtorch/progress.h"
-#include "ckp/libtorch/tensor.h"
 #include "optimizer_part.h"
 #include "program_facts.h"
 #include "restore_plan.h"
+#include "state_tensors.h"
 
 namespace ckp::libtorch {
 namespace {
@@ -34,6 +34,8 @@ void check_devices(const RestoreOptions& options, const std::vector<std::string>
 }
 
 }  // namespace
+
+TrainingState::TrainingState() : buffers_(std::make_shared<HostBuffers>()) {}
 
 TrainingState& TrainingState::add(Entry entry) {
   if (entry.name.empty() || entry.name.find('/') != std::string::npos) {
@@ -182,21 +184,26 @@ ParameterNames TrainingState::parameter_names() const {
   return names;
 }
 
-StateDict TrainingState::state_dict() const {
+StateDict TrainingState::state_dict(SnapshotMode snapshot) const {
   check_saves_here();
   StateDict state;
-  HostCopies copies;
+  StateTensors tensors;
   OriginalTensors originals;
   for (const Entry& entry : entries_) entry.part->original_tensors(originals);
   const ParameterNames names = parameter_names();
   for (const Entry& entry : entries_) {
-    PartWriter writer(state, copies, originals, names, entry.name);
+    PartWriter writer(state, tensors, originals, names, entry.name);
     entry.part->save(writer);
   }
+  tensors.put_into(state, snapshot, buffers_);
   Value::Map certificate = make_certificate(certified_parts(), state.values(), facts_, ranks());
   warn(certificate);
   state.set(certificate_part, std::move(certificate));
   return state;
+}
+
+void TrainingState::guard_saves(const SaveGuard& guard) const {
+  for (const Entry& entry : entries_) entry.part->guard_saves(guard);
 }
 
 // Of parts that differ by rank, a checkpoint has the state of the rank that saved it.

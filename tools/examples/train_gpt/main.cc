@@ -110,6 +110,7 @@ ckt::LoopOptions loop_options(const Settings& settings) {
   options.save_every_steps = settings.save_every;
   options.max_steps = settings.steps;
   options.accumulate = settings.accumulate;
+  options.lazy_saves = true;  // scaler.step() and ema wait for them
   options.on_signal = ckt::OnSignal::leave;
   options.parameters = {{"lr", settings.lr},
                         {"batch_size", settings.batch_size},

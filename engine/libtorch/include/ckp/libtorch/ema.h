@@ -9,6 +9,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -75,6 +76,7 @@ class Ema : public Part {
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
   void original_tensors(OriginalTensors& originals) const override;
+  void guard_saves(const SaveGuard& guard) override { before_change_ = guard.before_change; }
 
  private:
   struct Average {
@@ -89,6 +91,7 @@ class Ema : public Part {
   std::vector<Average> averages_;
   std::int64_t n_averaged_ = 0;
   std::optional<std::size_t> swapped_in_;
+  std::function<void()> before_change_ = [] {};
 };
 
 }  // namespace ckp::libtorch

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 
 #include "ckp/libtorch/part.h"
@@ -46,7 +47,8 @@ class GradScaler : public Part {
   // Divides the gradients of the optimizer by the scale, in place; for what needs their true size,
   // such as clipping. step() does it itself otherwise. Once between two updates.
   void unscale_(torch::optim::Optimizer& optimizer);
-  // optimizer.step(), unless a gradient is infinite or NaN. Whether the step was made.
+  // optimizer.step(), unless a gradient is infinite or NaN. Whether the step was made. In the state
+  // of a TrainingLoop it does TrainingLoop::before_step, too.
   bool step(torch::optim::Optimizer& optimizer);
   // Sets the next scale: times backoff_factor after a step that was not made, times growth_factor
   // after growth_interval steps in a row that were.
@@ -62,6 +64,7 @@ class GradScaler : public Part {
   void save(PartWriter& out) const override;
   // Error(mismatch) for the state of a scaler that was off. A scaler that is off takes none.
   void check(PartReader& in) override;
+  void guard_saves(const SaveGuard& guard) override { before_step_ = guard.before_step; }
 
  private:
   enum class Stage { ready, unscaled, stepped };
@@ -78,6 +81,7 @@ class GradScaler : public Part {
   std::int64_t initial_tracker_ = 0;
   at::Tensor scale_, growth_tracker_;  // float32 and int32, both 0-d; undefined until first used
   std::map<const torch::optim::Optimizer*, OptimizerState> states_;  // since the last update
+  std::function<void()> before_step_ = [] {};
 };
 
 }  // namespace ckp::libtorch

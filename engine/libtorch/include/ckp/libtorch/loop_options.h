@@ -46,6 +46,13 @@ struct LoopOptions {
   // this rule at least one save in each max_lost_work, whatever it costs.
   double max_overhead = 0;
   std::chrono::nanoseconds max_lost_work = std::chrono::minutes(30);
+  // Saves keep the training no longer than it takes to begin them: parameters, optimizers' states
+  // and averages are copied while the next forward and backward pass run (SnapshotMode::lazy), and
+  // all else at once. Until when, the program says: see TrainingLoop::before_step.
+  bool lazy_saves = false;
+  // Finds out who changes those meanwhile all the same: their memory is hashed before and after,
+  // and where it differs the save fails and names the tensors. Costs time at each lazy save.
+  bool check_lazy_saves = false;
   // Stop after so many evaluations of the best metric in a row that were no improvement; 0: never.
   std::int64_t stop_after_worse = 0;
   // Optimizer steps in all, with which the training is complete wherever in an epoch it stands, for

@@ -19,19 +19,19 @@ struct Device;
 
 namespace ckp::libtorch {
 
-class HostCopies;
 class OriginalTensors;
 class ParameterNames;
 class RestorePlan;
+class StateTensors;
 
 // Where a part puts its state. Names and paths are relative to the part: tensor("exp_avg", t) of
 // the part "optimizer" becomes "optimizer/exp_avg".
 class PartWriter {
  public:
-  PartWriter(StateDict& state, HostCopies& copies, const OriginalTensors& originals,
+  PartWriter(StateDict& state, StateTensors& tensors, const OriginalTensors& originals,
              const ParameterNames& parameters, std::string part)
       : state_(state),
-        copies_(copies),
+        tensors_(tensors),
         originals_(originals),
         parameters_(parameters),
         part_(std::move(part)) {}
@@ -40,6 +40,10 @@ class PartWriter {
   // Of any kind: dense, sparse COO and CSR, quantized, meta. `check_finite = false` for state where
   // NaN and infinity are legitimate.
   void tensor(std::string_view name, const at::Tensor& tensor, bool check_finite = true);
+  // Whether the tensors that follow are changed by optimizer steps only, never by a forward or
+  // backward pass: a lazy save (LoopOptions::lazy_saves) copies these while such passes run, and
+  // all others at once. False at first.
+  void only_steps_change_what_follows(bool only_steps) { only_steps_ = only_steps; }
   // An empty path means the part as a whole: then it is that one value.
   void value(std::string_view path, Value value);
   // What the models of the state call their parameters.
@@ -49,10 +53,11 @@ class PartWriter {
   void add_dense(const std::string& full, const at::Tensor& tensor, bool check_finite);
 
   StateDict& state_;
-  HostCopies& copies_;
+  StateTensors& tensors_;
   const OriginalTensors& originals_;
   const ParameterNames& parameters_;
   std::string part_;
+  bool only_steps_ = false;
 };
 
 // What a part finds in the checkpoint, and where it says what it wants of it. Nothing of the caller
@@ -119,6 +124,13 @@ class PartReader {
   std::string part_;
 };
 
+// What a lazy save may still be reading (LoopOptions::lazy_saves), and who changes it. Each waits
+// until it has been copied, and returns at once when nothing is.
+struct SaveGuard {
+  std::function<void()> before_step;    // right before an optimizer's step
+  std::function<void()> before_change;  // before parameters or averages change in another way
+};
+
 class Part {
  public:
   virtual ~Part() = default;
@@ -136,6 +148,10 @@ class Part {
   // For a part that has put other values into tensors of a model for a while: what a save is to
   // write for these tensors.
   virtual void original_tensors(OriginalTensors& /*originals*/) const {}
+  // For a part that steps an optimizer, or changes parameters or averages itself: a TrainingLoop
+  // with lazy saves gives it what to call before. Never empty functions; they do nothing once the
+  // loop is gone.
+  virtual void guard_saves(const SaveGuard& /*guard*/) {}
 };
 
 }  // namespace ckp::libtorch

@@ -15,6 +15,8 @@
 
 namespace ckp::libtorch {
 
+class DeviceCopies;
+
 // The engine's number of a LibTorch dtype, and back. Nothing where the other side has no such type:
 // quantized types here, float8 and uint16..64 in a LibTorch that is older than they are.
 std::optional<DType> to_dtype(at::ScalarType type);
@@ -31,25 +33,32 @@ bool is_dense(const at::Tensor& tensor);
 // Error(unsupported) for a tensor that is not dense, Error(invalid_argument) for an undefined one;
 // the message starts with `name`.
 void check_dense(std::string_view name, const at::Tensor& tensor);
+// The same, and Error(unsupported) for a dtype that the format lacks.
+void check_savable(std::string_view name, const at::Tensor& tensor);
 
-// Copies of storages that are not in host memory, one per storage, so that what shares a storage on
-// the device shares it in the checkpoint.
+// Copies of storages, one per storage, so that what shares a storage shares it in the checkpoint.
 class HostCopies {
  public:
-  // All bytes of the tensor's storage: itself when it is in host memory.
+  // `device`: what copies out of device memory while others go on; the caller waits for it.
+  // Nothing: copied when the calls return.
+  explicit HostCopies(DeviceCopies* device = nullptr) : device_(device) {}
+  // All bytes of the tensor's storage: itself when it is in host memory and not copied.
   at::Storage host_storage(const at::Tensor& tensor);
+  // Copies the tensor's storage also when it is in host memory: what changes later is not in it.
+  void copy_now(const at::Tensor& tensor);
 
  private:
   struct Copy {
-    at::Storage device;  // held: a freed one's address may come again
+    at::Storage original;  // held: a freed one's address may come again
     at::Storage host;
   };
-  std::map<const void*, Copy> copies_;  // by the device's storage
+  DeviceCopies* device_;
+  std::map<const void*, Copy> copies_;  // by the original
 };
 
 // The tensor as the engine saves it. The view keeps the memory alive, not its content: leave the
 // tensor unchanged until the save has returned. `name` is for messages.
-// Errors as check_dense, and Error(unsupported) for dtypes that the format lacks.
+// Errors as check_savable.
 TensorView tensor_view(std::string_view name, const at::Tensor& tensor, HostCopies& copies);
 
 // Adds one tensor of any kind to a state dict; what is not dense adds "<name>/<component>" and a

@@ -21,6 +21,7 @@
 #include "ckp/libtorch/ranks.h"
 #include "ckp/libtorch/restore_report.h"
 #include "ckp/load.h"
+#include "ckp/save.h"
 #include "ckp/state_dict.h"
 
 namespace at {
@@ -39,6 +40,7 @@ class StepLR;
 namespace ckp::libtorch {
 
 struct CertifiedPart;
+class HostBuffers;
 class OptimizerKind;
 struct Progress;
 
@@ -56,6 +58,7 @@ struct StartOptions {
 // Error(invalid_argument) otherwise.
 class TrainingState {
  public:
+  TrainingState();
   // Parameters and buffers, under the names of named_parameters() and named_buffers().
   TrainingState& model(const std::string& name, torch::nn::Module& module,
                        const ModelOptions& options = {});
@@ -110,8 +113,12 @@ class TrainingState {
   // The state as the engine saves it: views of the live memory. Save it before training goes on.
   // With it goes the resume certificate (ckp/certificate.h). What a resume from it will lack is
   // told through LibTorch's warnings, once for each TrainingState and its copies. Throws as
-  // check_saves_here.
-  StateDict state_dict() const;
+  // check_saves_here. For SnapshotMode::lazy all that forward and backward passes may change
+  // (buffers, random states, what parts of one's own write) is copied here, and the views are of
+  // parameters, optimizers' states and averages only: those wait for PendingSave::wait_copied.
+  StateDict state_dict(SnapshotMode snapshot = SnapshotMode::copied) const;
+  // Gives the parts what waits for a lazy save; see Part::guard_saves. TrainingLoop does it.
+  void guard_saves(const SaveGuard& guard) const;
 
   // Restores every part in place. All names, shapes, dtypes and groups are checked first:
   // Error(mismatch) names everything that does not fit, and nothing has changed then.
@@ -157,6 +164,7 @@ class TrainingState {
   std::optional<Ranks> ranks_;
   // Shared by copies: what has been told.
   std::shared_ptr<std::set<std::string>> warned_ = std::make_shared<std::set<std::string>>();
+  std::shared_ptr<HostBuffers> buffers_;  // likewise: host memory for saves of device memory
 };
 
 }  // namespace ckp::libtorch
