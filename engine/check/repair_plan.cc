@@ -157,7 +157,9 @@ class Planner {
         plan_.report.steps[step].restores = mended.restores;
         if (!mended.restores) {
           plan_.report.steps[step].message += fmt::format(
-              "; {} records of it are kept, {} bytes are lost", mended.records, mended.lost);
+              "; {} of it {} kept, {} bytes are lost",
+              mended.records == 1 ? "1 record" : fmt::format("{} records", mended.records),
+              mended.records == 1 ? "is" : "are", mended.lost);
         }
         const auto status = seen.find(problem.path);
         plan_.journals.push_back({step, std::move(problem),
@@ -291,8 +293,10 @@ class Planner {
     for (const format::ChunkReference& reference : manifest->references) {
       if (found_.lost.contains(reference.address)) ++step.chunks_lost;
     }
-    step.message = fmt::format("{}: refers to {} chunks of other packs that are lost",
-                               pack.file.path.string(), step.chunks_lost);
+    step.message = fmt::format("{}: refers to {}, lost", pack.file.path.string(),
+                               step.chunks_lost == 1
+                                   ? "1 chunk of another pack"
+                                   : fmt::format("{} chunks of other packs", step.chunks_lost));
     add_salvage(repair, *manifest, pack.record);
   }
 

@@ -264,9 +264,9 @@ CheckpointRecord find_id(const Question& question) {
   }
   if (found.size() == 1) return *found.front();
   if (found.empty()) {
-    not_found(question, fmt::format("none of the run's {} checkpoints has an id that begins so; "
-                                    "list them with: {}",
-                                    question.all.size(), question.list_all()));
+    not_found(question, fmt::format("no checkpoint of the run has an id that begins so; list them "
+                                    "with: {}",
+                                    question.list_all()));
   }
   std::vector<std::string> ids;
   for (const auto* one : found) {

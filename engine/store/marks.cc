@@ -100,9 +100,17 @@ std::vector<std::byte> encode_copy(const Uuid& store, const Marks& marks) {
   header.run = store;
   header.journal = random_uuid();
   std::vector<std::byte> bytes = format::encode_journal_header(header);
-  const auto record = format::encode_journal_record(
-      {.kind = format::JournalKind::marks, .payload = std::move(payload)}, header, bytes.size());
-  bytes.insert(bytes.end(), record.begin(), record.end());
+  try {
+    const auto record = format::encode_journal_record(
+        {.kind = format::JournalKind::marks, .payload = std::move(payload)}, header, bytes.size());
+    bytes.insert(bytes.end(), record.begin(), record.end());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::invalid_argument) throw;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("the file marks cannot take more: aliases, tags, metrics and notes of "
+                            "a store are 16 MiB at the most ({})",
+                            error.what()));
+  }
   return bytes;
 }
 

@@ -208,6 +208,16 @@ TEST_F(OrderTest, C7_TheIndexBeforeTheSync) {
   expect("C7");
 }
 
+TEST_F(OrderTest, C7_TheIndexBeforeTheMarksAreDurable) {
+  StoreLock held = lock();
+  held.begin(all_runs);
+  fs_->open(root_ / "marks.tmp", OpenMode::create_new)->sync();
+  fs_->rename(root_ / "marks.tmp", root_ / "marks");
+  fs_->open(root_ / "lock", OpenMode::create)
+      ->lock(lock_byte::index_data, LockKind::exclusive, true);
+  expect("C7");
+}
+
 TEST_F(OrderTest, C7_TheIndexBeforeTheRename) {
   StoreLock held = lock();
   write_pack();

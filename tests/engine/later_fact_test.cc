@@ -143,6 +143,18 @@ TEST_F(LaterFactTest, RefusesWhatCannotBeMeant) {
   EXPECT_FALSE(std::filesystem::exists(path() / "marks"));
 }
 
+TEST_F(LaterFactTest, MoreThanTheMarksCanTakeChangesNothing) {
+  const auto saved = make_store(1);
+  Store store = open();
+  Value::Map tags;
+  for (int i = 0; i < 300; ++i) tags.emplace(std::to_string(i), std::string(60'000, 'x'));
+  expect_error(ErrorCode::invalid_argument, "16 MiB", [&] { store.tag(saved[0], tags); });
+  EXPECT_TRUE(store.find(parse_address("cnn@1")).tags.empty());
+  store.tag(saved[0], {{"small", true}});
+  EXPECT_TRUE(store.verify().clean());
+  expect_index_as_rebuilt();
+}
+
 TEST_F(LaterFactTest, DecidesWhatPruneKeeps) {
   const auto saved = make_store(5);
   Store store = open();
@@ -232,7 +244,8 @@ TEST_F(LaterFactTest, SaidBesideEachOtherAndBesideSavesNothingIsLost) {
     threads.emplace_back([&, who] {
       Store store = Store::open(path());
       for (int n = 0; n < count; ++n) {
-        store.add_metrics(saved[n % 2], {{"m" + std::to_string(who * count + n), n}});
+        store.add_metrics(saved.at(n % 2 == 0 ? 0 : 1),
+                          {{"m" + std::to_string(who * count + n), n}});
       }
     });
   }

@@ -126,6 +126,25 @@ TEST(RecordCodec, RunsSurviveCbor) {
   EXPECT_EQ(run_from_value(from_cbor(to_cbor(to_value(tuned)))), tuned);
 }
 
+TEST(RecordCodec, LaterFactsSurviveTheIndexAndStayOutOfAManifest) {
+  CheckpointRecord one = full_checkpoint();
+  one.later = {
+      {LaterFact::Kind::tag, "good", true, 1, "a@b"},
+      {LaterFact::Kind::metric, "auc", std::bit_cast<double>(0x7ff0000000000123), 2, "a@b"},
+      {LaterFact::Kind::tag_removed, "good", {}, 3, "a@b"},
+      {LaterFact::Kind::note, "", "text", -4, ""}};
+  EXPECT_EQ(checkpoint_from_value(from_cbor(to_cbor(to_value(one)))), one);
+  EXPECT_FALSE(manifest_facts(one).contains("later"));
+  RunRecord run;
+  run.later = {one.later[3]};
+  EXPECT_EQ(run_from_value(to_value(run)).later, run.later);
+  for (const Value::Map& bad :
+       {Value::Map{{"kind", "rumour"}}, Value::Map{},
+        Value::Map{{"kind", "metric"}, {"value", "0.5"}}, Value::Map{{"kind", "metric"}}}) {
+    expect_error(ErrorCode::corrupt, "later fact", [&] { later_fact_from(bad); });
+  }
+}
+
 TEST(RecordCodec, JournalPayloads) {
   const RunRecord run = full_run();
   RunRecord created = run_from_created(from_cbor(to_cbor(run_created_payload(run))));
