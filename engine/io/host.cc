@@ -57,12 +57,19 @@ std::uint32_t process_id() { return static_cast<std::uint32_t>(::getpid()); }
 
 std::uint32_t user_id() { return static_cast<std::uint32_t>(::geteuid()); }
 
+// Kept: when glibc has no memory for its list of users it loads that anew, and keeps the old one.
 std::string user_name() {
+  thread_local std::uint32_t known_id = 0;
+  thread_local std::string known;
+  if (!known.empty() && known_id == user_id()) return known;
   std::array<char, 4096> buffer{};
   passwd entry{};
   passwd* found = nullptr;
   ::getpwuid_r(user_id(), &entry, buffer.data(), buffer.size(), &found);
-  return found != nullptr ? found->pw_name : std::to_string(user_id());
+  if (found == nullptr) return std::to_string(user_id());
+  known = found->pw_name;
+  known_id = user_id();
+  return known;
 }
 
 std::string kernel_version() {
