@@ -6,7 +6,8 @@
 
 #include "ckp/error.h"
 #include "index/index_update.h"
-#include "index/rows.h"
+#include "index/row_view.h"
+#include "index/run_cache.h"
 #include "index/summary.h"
 #include "index/tables.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr Table all_tables[] = {Table::meta,        Table::runs,           Table::run_names,
                                 Table::checkpoints, Table::checkpoint_ids, Table::chunks,
-                                Table::pack_chunks};
+                                Table::pack_chunks, Table::metric_values,  Table::run_metrics};
 
 Bytes copy(BytesView bytes) { return {bytes.begin(), bytes.end()}; }
 
@@ -44,8 +45,10 @@ class StoreIndex : public Index {
              const std::filesystem::path& lock_file, const Uuid& store,
              std::int64_t lock_timeout_ms)
       : directory_(directory), tables_(Tables::open(fs, directory, lock_file, lock_timeout_ms)) {
+    const bool claimed = claimed_by(store);
+    check_tables();
     check_rows_once();
-    if (claimed_by(store)) return;
+    if (claimed) return;
     tables_->write([&](TableWriter& tables) {
       RowWriter rows(tables);
       if (!rows.get(Table::meta, row_key::store())) {
@@ -72,24 +75,57 @@ class StoreIndex : public Index {
 
   std::vector<RunRecord> runs() const override {
     std::vector<RunRecord> result;
-    for (const Bytes& payload : all_payloads(Table::runs)) result.push_back(decode_run(payload));
-    std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
-      return std::tie(a.created_ns, a.id) < std::tie(b.created_ns, b.id);
-    });
+    for (const auto& run : *run_list()) result.push_back(*run);
     return result;
   }
 
-  std::optional<RunRecord> run_named(std::string_view name) const override {
-    std::optional<Bytes> payload;
-    read([&](RowReader& rows) {
-      std::optional<Uuid> id;
-      rows.scan_prefix(Table::run_names, row_key::run_name(name), [&](BytesView key, BytesView) {
-        id = run_of_name_key(key);
-        return false;
+  std::shared_ptr<const RunList> run_list() const override {
+    RunCache::Rows found = run_cache_.rows();
+    TableSums expected;
+    tables_->read([&](TableReader& tables) {
+      found.begin();
+      tables.scan(Table::runs, {}, [&](BytesView key, BytesView value) {
+        found.add(check_row(Table::runs, key, value), value);
+        return true;
       });
-      if (id) payload = required(rows, Table::runs, row_key::run(*id));
+      RowReader rows(tables);
+      expected = read_sums(rows, Table::runs);
     });
-    return payload ? std::optional(decode_run(*payload)) : std::nullopt;
+    check_count(Table::runs, found.count(), expected);
+    return run_cache_.list_of(std::move(found));
+  }
+
+  std::vector<Uuid> run_ids() const override {
+    std::vector<Uuid> ids;
+    read([&](RowReader& rows) {
+      ids.clear();
+      rows.scan_prefix(Table::run_names, {}, [&](BytesView key, BytesView) {
+        ids.push_back(run_of_name_key(key));
+        return true;
+      });
+      check_count(Table::run_names, ids.size(), read_sums(rows, Table::run_names));
+    });
+    std::sort(ids.begin(), ids.end());
+    return ids;
+  }
+
+  std::optional<RunRecord> run_named(std::string_view name) const override {
+    std::vector<Bytes> payloads;
+    read([&](RowReader& rows) {
+      payloads.clear();
+      std::vector<Uuid> ids;
+      rows.scan_prefix(Table::run_names, row_key::run_name(name), [&](BytesView key, BytesView) {
+        ids.push_back(run_of_name_key(key));
+        return true;
+      });
+      for (const Uuid& id : ids) payloads.push_back(required(rows, Table::runs, row_key::run(id)));
+    });
+    std::optional<RunRecord> oldest;
+    for (const Bytes& payload : payloads) {
+      RunRecord run = decode_run(payload);
+      if (!oldest || created_before(run, *oldest)) oldest = std::move(run);
+    }
+    return oldest;
   }
 
   std::optional<RunRecord> run(const Uuid& id) const override {
@@ -102,6 +138,19 @@ class StoreIndex : public Index {
 
   std::vector<CheckpointRecord> checkpoints(const Uuid& run) const override {
     return decode_all(payloads(Table::checkpoints, row_key::run_checkpoints(run)));
+  }
+
+  std::vector<Uuid> checkpoint_ids(const Uuid& run) const override {
+    std::vector<Uuid> ids;
+    read([&](RowReader& rows) {
+      ids.clear();
+      rows.scan_prefix(Table::checkpoints, row_key::run_checkpoints(run),
+                       [&](BytesView key, BytesView) {
+                         ids.push_back(checkpoint_of_key(key));
+                         return true;
+                       });
+    });
+    return ids;
   }
 
   std::optional<CheckpointRecord> checkpoint(const Uuid& id) const override {
@@ -148,6 +197,13 @@ class StoreIndex : public Index {
     return count;
   }
 
+  void look(const std::function<void(SearchView&)>& body) const override {
+    read([&](RowReader& rows) {
+      RowView view(rows);
+      body(view);
+    });
+  }
+
   IndexSummary summary() const override {
     IndexSummary summary;
     read([&](RowReader& rows) { summary = read_summary(rows); });
@@ -185,6 +241,14 @@ class StoreIndex : public Index {
     return problems;
   }
 
+  void check_tables() const {
+    tables_->read([](TableReader& tables) {
+      for (const Table table : all_tables) {
+        tables.scan(table, {}, [](BytesView, BytesView) { return false; });
+      }
+    });
+  }
+
   // A rotten key hides its row from those who look for it: as long as it is quick, every row is
   // looked at before the first question.
   void check_rows_once() const {
@@ -208,12 +272,11 @@ class StoreIndex : public Index {
         row = decode_store_row(*found);
     });
     if (!row) return false;
-    if (row->schema != index_schema || row->store != store) {
-      throw Error(ErrorCode::corrupt,
-                  fmt::format("{}: this index is of store {} (schema {}), expected {} (schema {})",
-                              directory_.string(), row->store.hex(), row->schema, store.hex(),
-                              index_schema));
-    }
+    const std::string message =
+        fmt::format("{}: this index is of store {} (schema {}), expected {} (schema {})",
+                    directory_.string(), row->store.hex(), row->schema, store.hex(), index_schema);
+    if (row->store != store) throw Error(ErrorCode::corrupt, message);
+    if (row->schema != index_schema) throw OtherIndexSchema(message);
     return true;
   }
 
@@ -238,20 +301,10 @@ class StoreIndex : public Index {
   }
 
   // A scan of a whole table sees whether rows are missing.
-  std::vector<Bytes> all_payloads(Table table) const {
-    std::vector<Bytes> result;
-    TableSums expected;
-    read([&](RowReader& rows) {
-      result.clear();
-      rows.scan_prefix(table, {}, [&](BytesView, BytesView payload) {
-        result.push_back(copy(payload));
-        return true;
-      });
-      expected = read_sums(rows, table);
-    });
-    if (result.size() == expected.count) return result;
+  static void check_count(Table table, std::uint64_t found, const TableSums& expected) {
+    if (found == expected.count) return;
     throw Error(ErrorCode::corrupt, fmt::format("index: table {} has {} rows, expected {}",
-                                                to_string(table), result.size(), expected.count));
+                                                to_string(table), found, expected.count));
   }
 
   static std::vector<CheckpointRecord> decode_all(const std::vector<Bytes>& payloads) {
@@ -295,6 +348,7 @@ class StoreIndex : public Index {
 
   const std::filesystem::path directory_;
   const std::unique_ptr<Tables> tables_;
+  mutable RunCache run_cache_;
 };
 
 }  // namespace

@@ -14,10 +14,12 @@
 #include <vector>
 
 #include "ckp/digest.h"
+#include "ckp/error.h"
 #include "ckp/file_system.h"
 #include "ckp/format/record.h"
 #include "ckp/format/store_identity.h"
 #include "ckp/records.h"
+#include "query/search_view.h"
 
 namespace ckp {
 
@@ -56,6 +58,13 @@ void add(IndexSummary& to, const IndexSummary& from);
 // Of an index that has had these changes and no others. Nothing may be put twice.
 IndexSummary summary_of(const std::function<void(IndexUpdate&)>& changes);
 
+// Thrown by Index::open: another version of the library made this index. It is to be made anew,
+// which is no news to anybody.
+class OtherIndexSchema : public Error {
+ public:
+  explicit OtherIndexSchema(const std::string& message) : Error(ErrorCode::corrupt, message) {}
+};
+
 // One environment. Thread-safe. Readers and writers of all processes are kept apart by locks on
 // the store's lock file (gate byte, data byte), not by LMDB's own (MDB_NOLOCK): those fail between
 // containers with equal pids, on double opens and after fork. Lock order: store lock, then these.
@@ -82,11 +91,16 @@ class Index {
   // Makes every update so far durable.
   virtual void sync() = 0;
 
-  virtual std::vector<RunRecord> runs() const = 0;
+  virtual std::vector<RunRecord> runs() const = 0;  // by the time they were created
+  // The same, decoded once and shared: what has not changed is what it was the last time.
+  virtual std::shared_ptr<const RunList> run_list() const = 0;
+  virtual std::vector<Uuid> run_ids() const = 0;  // in their own order
+  // Of several the one that was created first.
   virtual std::optional<RunRecord> run_named(std::string_view name) const = 0;
   virtual std::optional<RunRecord> run(const Uuid& id) const = 0;
   // In commit order.
   virtual std::vector<CheckpointRecord> checkpoints(const Uuid& run) const = 0;
+  virtual std::vector<Uuid> checkpoint_ids(const Uuid& run) const = 0;  // the same, without records
   virtual std::optional<CheckpointRecord> checkpoint(const Uuid& id) const = 0;
   // Checkpoints whose id starts with these hex digits; at most `limit`.
   virtual std::vector<CheckpointRecord> checkpoints_by_prefix(std::string_view hex,
@@ -96,6 +110,8 @@ class Index {
   virtual std::vector<std::vector<ChunkRow>> find_chunks(std::span<const Digest> raw_digests,
                                                          std::size_t limit) const = 0;
   virtual std::uint64_t chunk_count() const = 0;
+  // Inside one read transaction: nothing else of the index may be asked in `body`.
+  virtual void look(const std::function<void(SearchView&)>& body) const = 0;
 
   // What the tables say about themselves; `check` compares it with their rows.
   virtual IndexSummary summary() const = 0;

@@ -42,7 +42,9 @@ void RowUpdate::erase_run(const Uuid& run) {
   rows_.erase(Table::runs, row_key::run(run));
   for (const auto& [key, payload] :
        collect(rows_, Table::checkpoints, row_key::run_checkpoints(run))) {
-    rows_.erase(Table::checkpoint_ids, row_key::checkpoint_id(decode_checkpoint(payload).id));
+    const CheckpointRecord checkpoint = decode_checkpoint(payload);
+    erase_search_rows(checkpoint);
+    rows_.erase(Table::checkpoint_ids, row_key::checkpoint_id(checkpoint.id));
     rows_.erase(Table::checkpoints, key);
   }
 }
@@ -54,6 +56,8 @@ void RowUpdate::put_checkpoint(const CheckpointRecord& checkpoint) {
   rows_.put(Table::checkpoints,
             row_key::checkpoint(checkpoint.run, checkpoint.commit, checkpoint.id),
             encode(checkpoint));
+  const Bytes payload = encode_search_payload(checkpoint);
+  for (const SearchRow& row : search_rows(checkpoint)) rows_.put(row.table, row.key, payload);
 }
 
 void RowUpdate::erase_checkpoint(const Uuid& checkpoint) {
@@ -61,8 +65,16 @@ void RowUpdate::erase_checkpoint(const Uuid& checkpoint) {
   const auto payload = rows_.get(Table::checkpoint_ids, id_key);
   if (!payload) return;
   const CheckpointPlace place = decode_checkpoint_place(*payload);
-  rows_.erase(Table::checkpoints, row_key::checkpoint(place.run, place.commit, checkpoint));
+  const Bytes key = row_key::checkpoint(place.run, place.commit, checkpoint);
+  if (const auto record = rows_.get(Table::checkpoints, key)) {
+    erase_search_rows(decode_checkpoint(*record));
+  }
+  rows_.erase(Table::checkpoints, key);
   rows_.erase(Table::checkpoint_ids, id_key);
+}
+
+void RowUpdate::erase_search_rows(const CheckpointRecord& checkpoint) {
+  for (const SearchRow& row : search_rows(checkpoint)) rows_.erase(row.table, row.key);
 }
 
 void RowUpdate::put_chunks(std::span<const ChunkRow> chunks) {

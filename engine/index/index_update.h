@@ -18,6 +18,7 @@ class RowUpdate : public IndexUpdate {
 
  private:
   void erase_name_of(const Uuid& run);
+  void erase_search_rows(const CheckpointRecord& checkpoint);
   RowWriter& rows_;
 };
 

@@ -61,6 +61,7 @@ BytesView to_view(const MDB_val& value) {
 }
 
 using Handles = std::array<MDB_dbi, table_count>;
+constexpr MDB_dbi absent = 0;  // LMDB's own, so never a table's: an older version made the index
 
 class LmdbTransaction : public Transaction {
  public:
@@ -99,6 +100,21 @@ class LmdbTransaction : public Transaction {
     if (rc != MDB_NOTFOUND) check(rc, "a scan");
   }
 
+  void scan_back(Table table, BytesView below, const Visit& visit) override {
+    MDB_cursor* opened = nullptr;
+    check(mdb_cursor_open(txn_, handle(table), &opened), "a scan");
+    const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> cursor(opened, mdb_cursor_close);
+    MDB_val key = to_val(below), value;
+    int rc = mdb_cursor_get(opened, &key, &value, MDB_SET_RANGE);
+    if (rc == 0 || rc == MDB_NOTFOUND) {
+      rc = mdb_cursor_get(opened, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+    }
+    while (rc == 0 && visit(to_view(key), to_view(value))) {
+      rc = mdb_cursor_get(opened, &key, &value, MDB_PREV);
+    }
+    if (rc != MDB_NOTFOUND) check(rc, "a scan");
+  }
+
   void put(Table table, BytesView key, BytesView value) override {
     MDB_val k = to_val(key), v = to_val(value);
     check(mdb_put(txn_, handle(table), &k, &v, 0), "a change");
@@ -112,7 +128,12 @@ class LmdbTransaction : public Transaction {
   }
 
  private:
-  MDB_dbi handle(Table table) const { return handles_[static_cast<std::size_t>(table)]; }
+  MDB_dbi handle(Table table) const {
+    const MDB_dbi found = handles_[static_cast<std::size_t>(table)];
+    if (found != absent) return found;
+    throw Error(ErrorCode::corrupt, fmt::format("{}: the index has no table {}",
+                                                directory_.string(), to_string(table)));
+  }
   void check(int rc, std::string_view operation) const {
     if (rc == MDB_MAP_FULL) throw MapFull{};
     if (rc != 0) throw Error(code_of(rc), describe(directory_, operation, rc));
@@ -194,6 +215,10 @@ class LmdbEnvironment : public Environment {
     for (std::size_t i = 0; i < table_count && rc == 0; ++i) {
       const std::string name(to_string(static_cast<Table>(i)));
       rc = mdb_dbi_open(txn, name.c_str(), fresh ? MDB_CREATE : 0, &handles_[i]);
+      if (rc == MDB_NOTFOUND) {
+        handles_[i] = absent;
+        rc = 0;
+      }
     }
     if (rc == 0) {
       rc = mdb_txn_commit(txn);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "ckp/error.h"
 #include "ckp/format/wire.h"
@@ -44,13 +45,32 @@ std::uint64_t take_ordered(Reader& in, int bytes) {
 }
 
 std::uint64_t row_checksum(Table table, BytesView key, BytesView payload) {
-  Writer covered;
-  covered.u8(static_cast<std::uint8_t>(table));
-  covered.u32(static_cast<std::uint32_t>(key.size()));
-  covered.bytes(key);
-  covered.bytes(payload);
-  return checksum_of(covered.buffer());
+  std::array<std::byte, 512> small;  // most rows are, and searches read many
+  const auto key_size = static_cast<std::uint32_t>(key.size());
+  const std::size_t size = 5 + key.size() + payload.size();
+  Bytes large(size > small.size() ? size : 0);
+  std::byte* const covered = large.empty() ? small.data() : large.data();
+  covered[0] = static_cast<std::byte>(table);
+  for (int i = 0; i < 4; ++i) covered[1 + i] = static_cast<std::byte>(key_size >> (8 * i));
+  std::copy(payload.begin(), payload.end(), std::copy(key.begin(), key.end(), covered + 5));
+  return checksum_of({covered, size});
 }
+
+constexpr std::uint64_t sign_bit = std::uint64_t{1} << 63;
+
+double number_in_order(std::uint64_t ordered) {
+  return std::bit_cast<double>((ordered & sign_bit) != 0 ? ordered & ~sign_bit : ~ordered);
+}
+
+// Its length first: no name's key begins with another's, whatever bytes are in them.
+void put_metric(Writer& out, std::string_view name) {
+  put_ordered(out, name.size(), 2);
+  out.text(name);
+}
+
+constexpr std::uint64_t after_metrics = 0xffff;  // in place of a name's length
+
+constexpr std::uint8_t resumable_flag = 1, salvaged_flag = 2;
 
 BytesView payload_of(BytesView value) { return value.first(value.size() - checksum_size); }
 
@@ -79,6 +99,10 @@ std::string_view to_string(Table table) {
       return "chunks";
     case Table::pack_chunks:
       return "pack_chunks";
+    case Table::metric_values:
+      return "metric_values";
+    case Table::run_metrics:
+      return "run_metrics";
   }
   return "?";
 }
@@ -148,6 +172,24 @@ Bytes pack_chunk(const format::ChunkAddress& address) {
   return make([&](Writer& out) {
     out.uuid(address.pack);
     put_ordered(out, address.number, 4);
+  });
+}
+
+Bytes metric(std::string_view name) {
+  return make([&](Writer& out) { put_metric(out, name); });
+}
+
+Bytes run_metric(const Uuid& run, std::string_view name) {
+  return make([&](Writer& out) {
+    out.uuid(run);
+    put_metric(out, name);
+  });
+}
+
+Bytes run_attempts(const Uuid& run) {
+  return make([&](Writer& out) {
+    out.uuid(run);
+    put_ordered(out, after_metrics, 2);
   });
 }
 
@@ -232,10 +274,101 @@ std::uint32_t chunk_number_of(BytesView pack_chunk_key) {
   return number;
 }
 
-Uuid run_of_name_key(BytesView key) {
-  Reader in(key, "index key of a run's name");
+namespace {
+
+Uuid last_uuid(BytesView key, std::string_view what) {
+  Reader in(key, what);
   in.skip(key.size() < uuid_size ? key.size() + 1 : key.size() - uuid_size);
   return in.uuid();
+}
+
+}  // namespace
+
+Uuid run_of_name_key(BytesView key) { return last_uuid(key, "index key of a run's name"); }
+Uuid checkpoint_of_key(BytesView key) { return last_uuid(key, "index key of a checkpoint"); }
+
+std::uint64_t ordered_number(double value) {
+  const auto bits = std::bit_cast<std::uint64_t>(value == 0 ? 0.0 : value);
+  return (bits & sign_bit) != 0 ? ~bits : bits | sign_bit;
+}
+
+std::vector<SearchRow> search_rows(const CheckpointRecord& checkpoint) {
+  std::vector<SearchRow> rows;
+  const auto add_to_run = [&](const Bytes& prefix, std::uint64_t number) {
+    rows.push_back({Table::run_metrics, make([&](Writer& out) {
+                      out.bytes(prefix);
+                      put_ordered(out, number, 8);
+                      put_ordered(out, checkpoint.commit, 8);
+                      out.uuid(checkpoint.id);
+                    })});
+  };
+  for (const auto& metric : checkpoint.metrics) {
+    if (std::isnan(metric.second) || metric.first.size() > longest_metric) continue;
+    const std::uint64_t number = ordered_number(metric.second);
+    rows.push_back({Table::metric_values, make([&](Writer& out) {
+                      out.bytes(row_key::metric(metric.first));
+                      put_ordered(out, number, 8);
+                      out.uuid(checkpoint.run);
+                      put_ordered(out, checkpoint.commit, 8);
+                      out.uuid(checkpoint.id);
+                    })});
+    add_to_run(row_key::run_metric(checkpoint.run, metric.first), number);
+  }
+  add_to_run(row_key::run_attempts(checkpoint.run), checkpoint.attempt);
+  return rows;
+}
+
+Bytes encode_search_payload(const CheckpointRecord& checkpoint) {
+  return make([&](Writer& out) {
+    out.u32(checkpoint.attempt);
+    out.u8(static_cast<std::uint8_t>((checkpoint.resumable() ? resumable_flag : 0) |
+                                     (checkpoint.salvaged_from ? salvaged_flag : 0)));
+  });
+}
+
+namespace {
+
+void read_search_payload(BytesView payload, MetricEntry& entry) {
+  Reader in(payload, "index row of a metric");
+  entry.attempt = in.u32();
+  const std::uint8_t flags = in.u8();
+  in.expect_end();
+  entry.resumable = (flags & resumable_flag) != 0;
+  entry.salvaged = (flags & salvaged_flag) != 0;
+}
+
+}  // namespace
+
+MetricEntry decode_metric_value(BytesView key, BytesView payload) {
+  MetricEntry entry;
+  Reader in(key, "index key of a metric");
+  in.skip(take_ordered(in, 2));
+  entry.value = number_in_order(take_ordered(in, 8));
+  entry.run = in.uuid();
+  entry.commit = take_ordered(in, 8);
+  entry.checkpoint = in.uuid();
+  in.expect_end();
+  read_search_payload(payload, entry);
+  return entry;
+}
+
+MetricEntry decode_run_metric(BytesView key, BytesView payload) {
+  MetricEntry entry;
+  Reader in(key, "index key of a run's metric");
+  entry.run = in.uuid();
+  in.skip(take_ordered(in, 2));
+  entry.value = number_in_order(take_ordered(in, 8));
+  entry.commit = take_ordered(in, 8);
+  entry.checkpoint = in.uuid();
+  in.expect_end();
+  read_search_payload(payload, entry);
+  return entry;
+}
+
+std::uint32_t attempt_of_key(BytesView key) {
+  Reader in(key, "index key of an attempt's checkpoint");
+  in.skip(uuid_size + 2);
+  return static_cast<std::uint32_t>(take_ordered(in, 8));
 }
 
 std::uint64_t check_row(Table table, BytesView key, BytesView value) {
@@ -270,6 +403,29 @@ void RowReader::scan_prefix(Table table, BytesView prefix, const Visit& visit) {
     check_row(table, key, value);
     return visit(key, payload_of(value));
   });
+}
+
+void RowReader::scan_range(Table table, BytesView prefix, std::uint64_t first, std::uint64_t last,
+                           bool back, const Visit& visit) {
+  const auto limit = [&](std::uint64_t number) {
+    return make([&](Writer& out) {
+      out.bytes(prefix);
+      put_ordered(out, number, 8);
+    });
+  };
+  const Bytes low = limit(first), high = limit(last + 1);
+  const auto take = [&](BytesView key, BytesView value) {
+    const bool inside = back ? !std::ranges::lexicographical_compare(key, low)
+                             : std::ranges::lexicographical_compare(key, high);
+    if (!inside) return false;
+    check_row(table, key, value);
+    return visit(key, payload_of(value));
+  };
+  if (back) {
+    tables_.scan_back(table, high, take);
+  } else {
+    tables_.scan(table, low, take);
+  }
 }
 
 TableSums read_sums(RowReader& rows, Table table) {

@@ -2,8 +2,8 @@
 //
 // Value on disk = payload, XXH3-64 over (table number, key length, key, payload). A table's row in
 // `meta` keeps its row count and the wrapping sum of its rows' checksums, updated in the
-// transaction that changes the table: a damaged page that hides rows changes the sum. Keys come
-// from uuids, names and commit numbers alone, so that a rebuilt index equals one that grew.
+// transaction that changes the table: a damaged page that hides rows changes the sum. Rows come
+// from the records alone, so that a rebuilt index equals one that grew.
 #pragma once
 
 #include <array>
@@ -18,10 +18,12 @@
 #include "ckp/uuid.h"
 #include "index/index.h"
 #include "index/tables.h"
+#include "query/search_view.h"
 
 namespace ckp {
 
-constexpr std::uint32_t index_schema = 1;
+// An index of another one is made anew. 2: metric_values and run_metrics.
+constexpr std::uint32_t index_schema = 2;
 
 using Bytes = std::vector<std::byte>;
 
@@ -41,6 +43,9 @@ Bytes content(const Digest& content_id);      // chunks: what all of a content i
 Bytes chunk(const Digest& content_id, const format::ChunkAddress& address);
 Bytes pack(const Uuid& pack);  // pack_chunks: what all of a pack begin with
 Bytes pack_chunk(const format::ChunkAddress& address);
+Bytes metric(std::string_view name);  // metric_values: what all of a metric begin with
+Bytes run_metric(const Uuid& run, std::string_view name);  // run_metrics, likewise
+Bytes run_attempts(const Uuid& run);                       // run_metrics: behind all of its metrics
 }  // namespace row_key
 
 // Which store this index belongs to.
@@ -72,8 +77,25 @@ Bytes encode_content_id(const Digest& content_id);
 Digest decode_content_id(BytesView payload);
 // The number at the end of a pack_chunks key.
 std::uint32_t chunk_number_of(BytesView pack_chunk_key);
-// The uuid at the end of a run_names key.
+// The uuid at the end of a run_names key, and of a checkpoints key.
 Uuid run_of_name_key(BytesView key);
+Uuid checkpoint_of_key(BytesView key);
+
+// A metric of a name with more bytes has no rows: LMDB's keys have at most 511.
+constexpr std::size_t longest_metric = 400;
+
+// The rows of a checkpoint in metric_values and run_metrics: one for each number that is not NaN,
+// and in run_metrics one for its attempt.
+struct SearchRow {
+  Table table;
+  Bytes key;
+};
+std::uint64_t ordered_number(double value);  // as the keys sort by it; -0 is 0, NaN has no place
+std::vector<SearchRow> search_rows(const CheckpointRecord& checkpoint);
+Bytes encode_search_payload(const CheckpointRecord& checkpoint);
+MetricEntry decode_metric_value(BytesView key, BytesView payload);  // metric_values
+MetricEntry decode_run_metric(BytesView key, BytesView payload);    // run_metrics
+std::uint32_t attempt_of_key(BytesView key);                        // run_metrics, behind metrics
 
 // Reads rows and checks them. Payloads live as long as the transaction's bytes.
 class RowReader {
@@ -83,6 +105,9 @@ class RowReader {
   using Visit = std::function<bool(BytesView key, BytesView payload)>;
   // Rows whose key begins with `prefix`, in key order, until `visit` says false.
   void scan_prefix(Table table, BytesView prefix, const Visit& visit);
+  // Rows whose key goes on behind `prefix` with a number in [first, last], forwards or backwards.
+  void scan_range(Table table, BytesView prefix, std::uint64_t first, std::uint64_t last, bool back,
+                  const Visit& visit);
 
  private:
   TableReader& tables_;

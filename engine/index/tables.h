@@ -25,8 +25,10 @@ enum class Table : std::uint8_t {
   checkpoint_ids = 4,  // checkpoint uuid -> run uuid, commit
   chunks = 5,          // content id, pack uuid, number -> raw size, raw digest
   pack_chunks = 6,     // pack uuid, number -> content id
+  metric_values = 7,   // metric, value, run uuid, commit, checkpoint uuid -> what a search skips by
+  run_metrics = 8,     // run uuid, metric, value, commit, checkpoint uuid -> the same
 };
-constexpr std::size_t table_count = 7;
+constexpr std::size_t table_count = 9;
 std::string_view to_string(Table table);
 
 using BytesView = std::span<const std::byte>;
@@ -41,6 +43,8 @@ class TableReader {
   // false. `visit` must not change the tables.
   using Visit = std::function<bool(BytesView key, BytesView value)>;
   virtual void scan(Table table, BytesView from, const Visit& visit) = 0;
+  // The same in falling order, from the last key below `below`.
+  virtual void scan_back(Table table, BytesView below, const Visit& visit) = 0;
 };
 
 class TableWriter : public TableReader {

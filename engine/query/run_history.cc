@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "ckp/filter.h"
+#include "query/history_source.h"
 #include "runs/line.h"
 
 namespace ckp {
@@ -21,12 +22,37 @@ const CheckpointRecord* last_with(std::span<const CheckpointRecord* const> line,
 }  // namespace
 
 RunHistory::RunHistory(RunRecord run, std::vector<CheckpointRecord> checkpoints)
-    : run_(std::move(run)), checkpoints_(std::move(checkpoints)) {
+    : run_(std::move(run)) {
+  take(std::move(checkpoints));
+}
+
+RunHistory::RunHistory(std::shared_ptr<HistorySource> source, RunRecord run)
+    : run_(std::move(run)), source_(std::move(source)) {}
+
+void RunHistory::take(std::vector<CheckpointRecord> checkpoints) const {
+  checkpoints_ = std::move(checkpoints);
   std::sort(checkpoints_.begin(), checkpoints_.end(), in_commit_order);
   line_ = line_of(run_, checkpoints_);
 }
 
+void RunHistory::load() const {
+  if (source_ == nullptr) return;
+  take(source_->checkpoints());
+  source_ = nullptr;
+}
+
+std::span<const CheckpointRecord> RunHistory::checkpoints() const {
+  load();
+  return checkpoints_;
+}
+
+std::span<const CheckpointRecord* const> RunHistory::line() const {
+  load();
+  return line_;
+}
+
 bool RunHistory::on_line(const CheckpointRecord& checkpoint) const {
+  if (source_ != nullptr) return source_->on_line(checkpoint);
   return std::binary_search(line_.begin(), line_.end(), &checkpoint,
                             [](const auto* a, const auto* b) { return in_commit_order(*a, *b); });
 }
@@ -34,11 +60,20 @@ bool RunHistory::on_line(const CheckpointRecord& checkpoint) const {
 const CheckpointRecord* RunHistory::best() const {
   if (!best_) {
     const auto direction = run_.directions.find(run_.best_metric);
-    best_ = direction == run_.directions.end()
-                ? nullptr
-                : best_of(line_, run_.best_metric, direction->second);
+    best_ =
+        direction == run_.directions.end() ? nullptr : best_by(run_.best_metric, direction->second);
   }
   return *best_;
+}
+
+const CheckpointRecord* RunHistory::best_by(const std::string& metric, Better better) const {
+  if (source_ == nullptr || !source_->knows_best_of(metric)) {
+    return best_of(line(), metric, better);
+  }
+  auto found = source_->best_of(metric, better);
+  if (!found) return nullptr;
+  known_.push_back(std::make_shared<const CheckpointRecord>(std::move(*found)));
+  return known_.back().get();
 }
 
 double RunHistory::hours_of(std::size_t attempt) const {
@@ -48,7 +83,7 @@ double RunHistory::hours_of(std::size_t attempt) const {
   if (attempt + 1 < run_.attempts.size()) {
     end = std::max(end, run_.attempts[attempt + 1].previous_seen_ns);
   }
-  for (const CheckpointRecord& checkpoint : checkpoints_) {
+  for (const CheckpointRecord& checkpoint : checkpoints()) {
     if (checkpoint.attempt == one.number) end = std::max(end, checkpoint.created_ns);
   }
   return static_cast<double>(end - one.started_ns) / ns_per_hour;
@@ -73,8 +108,8 @@ std::optional<double> RunHistory::metric(const std::string& name, Pick pick) con
     if (one.pick == pick && one.name == name) return one.value;
   }
   const CheckpointRecord* const found =
-      pick == Pick::last ? last_with(line_, name)
-                         : best_of(line_, name, pick == Pick::min ? Better::lower : Better::higher);
+      pick == Pick::last ? last_with(line(), name)
+                         : best_by(name, pick == Pick::min ? Better::lower : Better::higher);
   std::optional<double> value;
   if (found != nullptr) value = found->metrics.at(name);
   picked_.push_back({name, pick, value});

@@ -8,12 +8,6 @@
 namespace ckp {
 namespace {
 
-// Where an attempt took over: everything of earlier attempts above this is left behind.
-struct Cut {
-  std::uint32_t attempt = 0;
-  std::uint64_t commit = UINT64_MAX;  // the last one that counts
-};
-
 std::optional<std::uint32_t> newest_attempt(const RunRecord& run,
                                             std::span<const CheckpointRecord> checkpoints,
                                             std::optional<std::uint32_t> below = std::nullopt) {
@@ -40,10 +34,11 @@ std::optional<Uuid> continued_from(const RunRecord& run,
 }
 
 // What the run's record says, which stays true when the checkpoint has been pruned.
-std::optional<Cut> recorded_cut(const RunRecord& run, std::uint32_t attempt) {
+std::optional<LineCut> recorded_cut(const RunRecord& run, std::uint32_t attempt) {
   for (const Attempt& one : run.attempts) {
     if (one.number != attempt || one.continued_attempt == 0) continue;
-    if (one.continued_attempt < attempt) return Cut{one.continued_attempt, one.continued_commit};
+    if (one.continued_attempt < attempt)
+      return LineCut{one.continued_attempt, one.continued_commit};
   }
   return std::nullopt;
 }
@@ -51,28 +46,55 @@ std::optional<Cut> recorded_cut(const RunRecord& run, std::uint32_t attempt) {
 // The part of an older attempt that `attempt` builds on. When the journal that says so was lost and
 // the checkpoint that it took has been pruned, the attempt before is the likely one, and nothing of
 // it is called superseded without proof. An attempt that continued from nothing has no past.
-std::optional<Cut> step_back(const RunRecord& run, std::span<const CheckpointRecord> checkpoints,
-                             std::uint32_t attempt) {
+std::optional<LineCut> step_back(const RunRecord& run,
+                                 std::span<const CheckpointRecord> checkpoints,
+                                 std::uint32_t attempt) {
   if (const auto cut = recorded_cut(run, attempt)) return cut;
   const auto from = continued_from(run, checkpoints, attempt);
   if (!from) return std::nullopt;
   for (const CheckpointRecord& checkpoint : checkpoints) {
     if (checkpoint.id == *from && checkpoint.attempt < attempt) {
-      return Cut{checkpoint.attempt, checkpoint.commit};
+      return LineCut{checkpoint.attempt, checkpoint.commit};
     }
   }
   const auto before = newest_attempt(run, checkpoints, attempt);
   if (!before) return std::nullopt;
-  return Cut{*before};
+  return LineCut{*before};
 }
 
 }  // namespace
 
+std::optional<std::vector<LineCut>> line_cuts(const RunRecord& run,
+                                              std::optional<std::uint32_t> newest_saved) {
+  std::vector<LineCut> cuts;
+  auto newest = newest_attempt(run, {});
+  if (newest_saved) newest = std::max(newest.value_or(0), *newest_saved);
+  if (newest) cuts.push_back({*newest});
+  while (!cuts.empty()) {
+    const std::uint32_t attempt = cuts.back().attempt;
+    if (const auto cut = recorded_cut(run, attempt)) {
+      cuts.push_back(*cut);
+      continue;
+    }
+    const auto recorded = std::find_if(run.attempts.begin(), run.attempts.end(),
+                                       [&](const Attempt& one) { return one.number == attempt; });
+    if (recorded == run.attempts.end() || recorded->continued_from) return std::nullopt;
+    break;
+  }
+  return cuts;
+}
+
+bool is_on(std::span<const LineCut> cuts, std::uint32_t attempt, std::uint64_t commit) {
+  return std::any_of(cuts.begin(), cuts.end(), [&](const LineCut& cut) {
+    return attempt == cut.attempt && commit <= cut.commit;
+  });
+}
+
 std::vector<const CheckpointRecord*> line_of(const RunRecord& run,
                                              std::span<const CheckpointRecord> checkpoints) {
-  std::vector<Cut> cuts;  // newest first; the attempt number falls at each step, so this ends
+  std::vector<LineCut> cuts;  // newest first; the attempt number falls at each step, so this ends
   if (const auto newest = newest_attempt(run, checkpoints)) {
-    for (std::optional<Cut> cut = Cut{*newest}; cut;
+    for (std::optional<LineCut> cut = LineCut{*newest}; cut;
          cut = step_back(run, checkpoints, cut->attempt)) {
       cuts.push_back(*cut);
     }
@@ -80,10 +102,7 @@ std::vector<const CheckpointRecord*> line_of(const RunRecord& run,
   std::vector<const CheckpointRecord*> line;
   for (const CheckpointRecord& checkpoint : checkpoints) {
     if (checkpoint.salvaged_from) continue;
-    const bool counts = std::any_of(cuts.begin(), cuts.end(), [&](const Cut& cut) {
-      return checkpoint.attempt == cut.attempt && checkpoint.commit <= cut.commit;
-    });
-    if (counts) line.push_back(&checkpoint);
+    if (is_on(cuts, checkpoint.attempt, checkpoint.commit)) line.push_back(&checkpoint);
   }
   std::sort(line.begin(), line.end(), [](const auto* a, const auto* b) {
     return std::tie(a->commit, a->id) < std::tie(b->commit, b->id);

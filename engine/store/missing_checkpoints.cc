@@ -63,6 +63,31 @@ std::vector<std::string> compare(const RunDirectory& directory, const Listing& l
   return lines;
 }
 
+// Whether files and list agree, by the ids alone, and every attempt has a journal: the records are
+// for those who have to be told.
+bool agree(StoreCore& core, const RunRecord& run) {
+  std::set<Uuid> listed;
+  const bool asked = core.ask([&](const Index& index) {
+    const auto ids = index.checkpoint_ids(run.id);
+    listed = {ids.begin(), ids.end()};
+  });
+  if (!asked) return false;
+  const RunDirectory directory = list_run(core.fs(), core.layout(), run.directory);
+  std::set<Uuid> with_a_file;
+  for (const ScannedPack& pack : directory.packs) {
+    if (pack.name.state == PackState::live && !listed.contains(pack.name.uuid)) return false;
+    with_a_file.insert(pack.name.uuid);
+  }
+  std::set<std::uint32_t> with_a_journal;
+  for (const std::string& name : directory.names) {
+    if (const auto journal = parse_journal_name(name)) with_a_journal.insert(journal->attempt);
+  }
+  for (const Attempt& attempt : run.attempts) {
+    if (!with_a_journal.contains(attempt.number)) return false;
+  }
+  return std::includes(with_a_file.begin(), with_a_file.end(), listed.begin(), listed.end());
+}
+
 bool is_unreachable(StoreCore& core, const std::string& directory) {
   if (core.fs().status(core.layout().run(directory))) return false;
   const auto names = list_unreachable_runs(core.fs(), core.layout());
@@ -103,18 +128,23 @@ std::vector<std::string> missing_checkpoints(StoreCore& core, const RunRecord& r
   if (is_unreachable(core, run.directory)) {
     return {leads_nowhere(core.layout(), run.directory).what()};
   }
-  auto found = ask_both(core, run, compare);
-  if (!found) found = unreadable(core, list_run(core.fs(), core.layout(), run.directory));
+  std::vector<std::string> lines;
+  if (!agree(core, run)) {
+    auto found = ask_both(core, run, compare);
+    lines = found ? std::move(*found)
+                  : unreadable(core, list_run(core.fs(), core.layout(), run.directory));
+  }
   if (!known_facts(core.fs(), core.layout(), core.uuid())) {
-    found->push_back(
+    lines.push_back(
         fmt::format("{}: cannot be read; tags, notes and metrics that came after the save may be "
                     "missing",
                     core.layout().marks().string()));
   }
-  return *std::move(found);
+  return lines;
 }
 
 std::vector<CheckpointRecord> lost_checkpoints(StoreCore& core, const RunRecord& run) {
+  if (agree(core, run)) return {};
   return ask_both(core, run, without_file).value_or(Listing());
 }
 

@@ -1,6 +1,6 @@
 #include "store/returned_runs.h"
 
-#include <set>
+#include <algorithm>
 
 #include "ckp/error.h"
 #include "store/run_scan.h"
@@ -8,28 +8,36 @@
 namespace ckp {
 namespace {
 
+bool lacks_a_run(StoreCore& core, const RunList& listed) {
+  std::vector<Uuid> known;
+  for (const auto& run : listed) known.push_back(run->id);
+  std::sort(known.begin(), known.end());
+  return lacks_a_run(core, known);
+}
+
+}  // namespace
+
 // What is left of a removed run has no record, and a directory that cannot be read now says
 // nothing.
-bool lacks_a_run(StoreCore& core, const std::vector<RunRecord>& listed) {
-  std::set<Uuid> known;
-  for (const RunRecord& run : listed) known.insert(run.id);
+bool lacks_a_run(StoreCore& core, const std::vector<Uuid>& known) {
+  const auto is_known = [&](const Uuid& id) {
+    return std::binary_search(known.begin(), known.end(), id);
+  };
   try {
     for (const std::string& name : core.fs().list(core.layout().runs())) {
       const auto id = parse_run_directory(name);
-      if (!id || known.contains(*id)) continue;
+      if (!id || is_known(*id)) continue;
       const auto run = read_run(core.fs(), list_run(core.fs(), core.layout(), name));
-      if (run && !known.contains(run->id)) return true;
+      if (run && !is_known(run->id)) return true;
     }
   } catch (const Error&) {
   }
   return false;
 }
 
-}  // namespace
-
-bool list_returned_runs(StoreCore& core, std::vector<RunRecord>& listed) {
+bool list_returned_runs(StoreCore& core, RunList& listed) {
   if (!lacks_a_run(core, listed)) return true;
-  const auto list = [&](const Index& index) { listed = index.runs(); };
+  const auto list = [&](const Index& index) { listed = *index.run_list(); };
   try {
     StoreLock lock = core.lock();
     // It may have been created in between, and its process has told the index.

@@ -11,6 +11,7 @@
 #include "ckp/query.h"
 #include "ckp/repair.h"
 #include "ckp/shell_word.h"
+#include "query/indexed_search.h"
 #include "query/search.h"
 #include "retention/prune.h"
 #include "retention/take_stats.h"
@@ -58,6 +59,13 @@ void check_own_identity(FileSystem& fs, const StoreLayout& layout, const Uuid& c
                   foreign_identity(layout, claimed, *rightful), shell_word(layout.root.string())));
 }
 
+std::vector<RunRecord> copies(const RunList& list) {
+  std::vector<RunRecord> runs;
+  runs.reserve(list.size());
+  for (const auto& run : list) runs.push_back(*run);
+  return runs;
+}
+
 }  // namespace
 
 struct Store::Impl {
@@ -65,12 +73,15 @@ struct Store::Impl {
 
   // Of one that no process has ended: who holds it, and since when nobody does.
   void tell_whether_alive(RunRecord& record) const;
-  std::vector<RunRecord> runs() const;
+  RunList runs() const;
   RunRecord run(std::string_view name_or_id) const;
+  // Only by the index, and only by its whole name.
+  std::optional<RunRecord> run_named(std::string_view name) const;
   std::vector<CheckpointRecord> checkpoints(const RunRecord& run) const;
   // None of those that cannot be read: Store::missing says so.
   LaterFacts facts_from_files() const;
-  std::vector<RunRecord> runs_of(const Search& search) const;
+  RunList runs_of(const Search& search) const;
+  std::optional<CheckpointRecord> best(const Address& address, const RunRecord& run) const;
   CheckpointRecord find_by_id(const std::string& prefix) const;
   CheckpointRecord find_aliased(std::string_view alias, const Uuid& checkpoint) const;
 };
@@ -161,35 +172,50 @@ void Store::Impl::tell_whether_alive(RunRecord& record) const {
       std::max(seen_ns, alive ? core->clock().now_ns() : last_sign_of_life(core->fs(), directory));
 }
 
-std::vector<RunRecord> Store::Impl::runs() const {
-  std::vector<RunRecord> all;
+RunList Store::Impl::runs() const {
+  RunList all;
   FileSystem& fs = core->fs();
-  const bool asked = core->ask([&](const Index& index) { all = index.runs(); });
+  const bool asked = core->ask([&](const Index& index) { all = *index.run_list(); });
   if (!asked || !list_returned_runs(*core, all)) {
     all.clear();
+    const LaterFacts facts = facts_from_files();
     for (const std::string& directory : list_run_directories(fs, core->layout())) {
       if (auto record = read_run(fs, list_run(fs, core->layout(), directory))) {
-        all.push_back(std::move(*record));
+        facts.apply_to(*record);
+        all.push_back(std::make_shared<RunRecord>(std::move(*record)));
       }
     }
-    const LaterFacts facts = facts_from_files();
-    for (RunRecord& record : all) facts.apply_to(record);
   }
-  for (RunRecord& record : all) {
-    if (record.status == RunStatus::in_progress) tell_whether_alive(record);
+  for (std::shared_ptr<const RunRecord>& record : all) {
+    if (record->status != RunStatus::in_progress) continue;
+    RunRecord told = *record;
+    tell_whether_alive(told);
+    record = std::make_shared<RunRecord>(std::move(told));
   }
-  std::stable_sort(all.begin(), all.end(), [](const RunRecord& a, const RunRecord& b) {
-    return a.created_ns < b.created_ns;
-  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a->created_ns < b->created_ns; });
   return all;
 }
 
+std::optional<RunRecord> Store::Impl::run_named(std::string_view name) const {
+  std::optional<RunRecord> found;
+  std::vector<Uuid> known;
+  core->ask([&](const Index& index) {
+    found = index.run_named(name);
+    if (found) known = index.run_ids();
+  });
+  if (!found || lacks_a_run(*core, known)) return std::nullopt;
+  if (found->status == RunStatus::in_progress) tell_whether_alive(*found);
+  return found;
+}
+
 RunRecord Store::Impl::run(std::string_view name_or_id) const {
+  if (auto found = run_named(name_or_id)) return std::move(*found);
   std::vector<RunRecord> matches;
-  for (RunRecord& record : runs()) {
-    if (record.name == name_or_id) return std::move(record);
-    if (name_or_id.size() >= 4 && record.id.hex().starts_with(name_or_id)) {
-      matches.push_back(std::move(record));
+  for (const auto& record : runs()) {
+    if (record->name == name_or_id) return *record;
+    if (name_or_id.size() >= 4 && record->id.hex().starts_with(name_or_id)) {
+      matches.push_back(*record);
     }
   }
   if (matches.empty()) throw no_such_run(*core, name_or_id);
@@ -214,11 +240,26 @@ LaterFacts Store::Impl::facts_from_files() const {
   return known_facts(core->fs(), core->layout(), core->uuid()).value_or(LaterFacts{});
 }
 
-std::vector<RunRecord> Store::Impl::runs_of(const Search& search) const {
+RunList Store::Impl::runs_of(const Search& search) const {
   if (search.runs.empty()) return runs();
-  std::vector<RunRecord> wanted;
-  for (const std::string& name : search.runs) wanted.push_back(run(name));
+  RunList wanted;
+  for (const std::string& name : search.runs) {
+    wanted.push_back(std::make_shared<RunRecord>(run(name)));
+  }
   return wanted;
+}
+
+std::optional<CheckpointRecord> Store::Impl::best(const Address& address,
+                                                  const RunRecord& run) const {
+  const std::string& metric = address.metric.empty() ? run.best_metric : address.metric;
+  const auto declared = run.directions.find(metric);
+  if (metric.empty() || (!address.better && declared == run.directions.end())) return std::nullopt;
+  const Better better = address.better ? *address.better : declared->second;
+  std::optional<CheckpointRecord> found;
+  core->ask([&](const Index& index) {
+    index.look([&](SearchView& view) { found = best_indexed(run, metric, better, view); });
+  });
+  return found;
 }
 
 CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
@@ -233,8 +274,8 @@ CheckpointRecord Store::Impl::find_by_id(const std::string& prefix) const {
   }
   if (!asked) {
     found.clear();
-    for (const RunRecord& run : runs()) {
-      for (CheckpointRecord& checkpoint : checkpoints(run)) {
+    for (const auto& run : runs()) {
+      for (CheckpointRecord& checkpoint : checkpoints(*run)) {
         if (checkpoint.id.hex().starts_with(prefix)) found.push_back(std::move(checkpoint));
       }
     }
@@ -262,12 +303,12 @@ CheckpointRecord Store::Impl::find_aliased(std::string_view alias, const Uuid& c
   }
 }
 
-std::vector<RunRecord> Store::runs() const { return impl_->runs(); }
+std::vector<RunRecord> Store::runs() const { return copies(impl_->runs()); }
 RunRecord Store::run(std::string_view name_or_id) const { return impl_->run(name_or_id); }
 
 std::vector<CheckpointRecord> Store::checkpoints(const Uuid& run) const {
-  for (const RunRecord& record : impl_->runs()) {
-    if (record.id == run) return impl_->checkpoints(record);
+  for (const auto& record : impl_->runs()) {
+    if (record->id == run) return impl_->checkpoints(*record);
   }
   throw no_such_run(*impl_->core, run.hex());
 }
@@ -288,12 +329,20 @@ std::optional<std::string> Store::source_diff(const RunRecord& run, std::uint32_
 }
 
 std::vector<FoundRun> Store::find_runs(const Search& search) const {
-  return search_runs(search, impl_->runs_of(search),
+  return search_runs(search, copies(impl_->runs_of(search)),
                      [&](const RunRecord& run) { return impl_->checkpoints(run); });
 }
 
 std::vector<FoundCheckpoint> Store::find_checkpoints(const Search& search) const {
-  return search_checkpoints(search, impl_->runs_of(search),
+  const RunList runs = impl_->runs_of(search);
+  std::optional<std::vector<FoundCheckpoint>> found;
+  if (may_be_indexed(search)) {
+    impl_->core->ask([&](const Index& index) {
+      index.look([&](SearchView& view) { found = search_indexed(search, runs, view); });
+    });
+  }
+  if (found) return std::move(*found);
+  return search_checkpoints(search, copies(runs),
                             [&](const RunRecord& run) { return impl_->checkpoints(run); });
 }
 
@@ -307,6 +356,9 @@ CheckpointRecord Store::find(const Address& address) const {
   }
   if (address.run.empty()) return impl_->find_by_id(address.text);
   const RunRecord run = impl_->run(address.run);
+  if (address.kind == Address::Kind::best) {
+    if (auto found = impl_->best(address, run)) return std::move(*found);
+  }
   return resolve(address, run, impl_->checkpoints(run), path().string());
 }
 

@@ -133,7 +133,12 @@ std::shared_ptr<Index> StoreCore::open_index() {
   if (!fs_->status(layout.index() / index_data_file)) {
     throw Error(ErrorCode::not_found, fmt::format("{}: no index", layout.index().string()));
   }
-  index_ = Index::open(*fs_, layout.index(), layout.lock(), identity_.uuid, lock_timeout_ms_);
+  try {
+    index_ = Index::open(*fs_, layout.index(), layout.lock(), identity_.uuid, lock_timeout_ms_);
+  } catch (const OtherIndexSchema&) {
+    other_schema_ = true;
+    throw;
+  }
   return index_;
 }
 
@@ -290,6 +295,7 @@ void StoreCore::recover(StoreLock& lock) {
 void StoreCore::replace_damaged(StoreLock& lock, const Error& damage) {
   rebuild(lock);
   const std::lock_guard guard(index_mutex_);
+  if (std::exchange(other_schema_, false)) return;
   index_damage_ = fmt::format(
       "{}: the index was damaged and has been made anew from the files; whether they are sound "
       "says: ckptool verify {}\n  {}",

@@ -121,6 +121,7 @@ class StoreCore {
   std::atomic<bool> synced_ = false;  // an index outside the store has been, by this object
   mutable std::mutex index_mutex_;    // guards what follows, not what index_ points at
   std::shared_ptr<Index> index_;
+  bool other_schema_ = false;  // what open_index() met last
   std::optional<std::string> index_damage_;
 };
 

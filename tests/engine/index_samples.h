@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -96,6 +97,70 @@ inline bool same_row(const ChunkRow& a, const ChunkRow& b) {
   return a.raw_digest == b.raw_digest && a.address == b.address && a.raw_size == b.raw_size;
 }
 
+// A checkpoint's value of a metric as a search should see it; -0 is 0.
+inline MetricEntry metric_entry(const CheckpointRecord& one, double value) {
+  return {value == 0 ? 0 : value,       one.run, one.commit, one.id, one.attempt, one.resumable(),
+          one.salvaged_from.has_value()};
+}
+
+inline auto place_of(const MetricEntry& one) {
+  return std::tie(one.value, one.run, one.commit, one.checkpoint);
+}
+
+// What is wrong with the order of one metric, over all runs and in each, forwards and backwards.
+inline int count_wrong_order(SearchView& view, const IndexModel& model, const std::string& metric,
+                             const ValueRange& range) {
+  std::vector<MetricEntry> all;
+  for (const auto& [id, one] : model.checkpoints) {
+    const auto found = one.metrics.find(metric);
+    if (found == one.metrics.end() || !(found->second >= range.low && found->second <= range.high))
+      continue;
+    all.push_back(metric_entry(one, found->second));
+  }
+  std::sort(all.begin(), all.end(),
+            [](const auto& a, const auto& b) { return place_of(a) < place_of(b); });
+  int wrong = 0;
+  for (const bool backwards : {false, true}) {
+    std::vector<MetricEntry> found;
+    const auto take = [&](const MetricEntry& entry) {
+      found.push_back(entry);
+      return true;
+    };
+    view.by_value(metric, range, backwards, take);
+    wrong += found != all;
+    for (const auto& [id, run] : model.runs) {
+      found.clear();
+      view.by_value_in(id, metric, range, backwards, take);
+      std::vector<MetricEntry> of_run;
+      for (const MetricEntry& one : all) {
+        if (one.run == id) of_run.push_back(one);
+      }
+      wrong += found != of_run;
+    }
+    std::reverse(all.begin(), all.end());
+  }
+  return wrong;
+}
+
+inline int count_wrong_in_view(SearchView& view, const IndexModel& model) {
+  int wrong = 0;
+  for (const ValueRange& range :
+       {ValueRange{}, ValueRange{0.25, 0.5}, ValueRange{.high = 0}, ValueRange{1, 0}}) {
+    for (const char* metric : {"val/loss", "auc", "a", ""}) {
+      wrong += count_wrong_order(view, model, metric, range);
+    }
+  }
+  for (const auto& [id, run] : model.runs) {
+    std::optional<std::uint32_t> newest;
+    for (const CheckpointRecord& one : model.of_run(id)) {
+      newest = std::max(newest.value_or(0), one.attempt);
+    }
+    wrong += view.newest_attempt(id) != newest;
+    wrong += view.checkpoints(id) != model.of_run(id);
+  }
+  return wrong;
+}
+
 // How many answers of the index differ from the model's.
 inline int count_wrong(const Index& index, const IndexModel& model) {
   int wrong = 0;
@@ -107,6 +172,9 @@ inline int count_wrong(const Index& index, const IndexModel& model) {
     wrong += index.run(id) != run;
     wrong += index.run_named(run.name) != run;
     wrong += index.checkpoints(id) != model.of_run(id);
+    std::vector<Uuid> ids;
+    for (const CheckpointRecord& one : model.of_run(id)) ids.push_back(one.id);
+    wrong += index.checkpoint_ids(id) != ids;
   }
   for (const auto& [id, checkpoint] : model.checkpoints) {
     wrong += index.checkpoint(id) != checkpoint;
@@ -121,6 +189,7 @@ inline int count_wrong(const Index& index, const IndexModel& model) {
         !std::equal(found[i].begin(), found[i].end(), expected.begin(), expected.end(), same_row);
   }
   wrong += index.chunk_count() != model.chunks.size();
+  index.look([&](SearchView& view) { wrong += count_wrong_in_view(view, model); });
   return wrong;
 }
 

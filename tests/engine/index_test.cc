@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/index_samples.h"
+#include "index/rows.h"
 #include "support/child_process.h"
 #include "support/expect_error.h"
 #include "support/seed.h"
@@ -239,6 +242,69 @@ TEST(Index, OrderOfChangesDoesNotShow) {
   EXPECT_EQ(first->dump(), second->dump());
 }
 
+// Their keys would be longer than LMDB takes.
+TEST(Index, MetricsWithLongNamesAreLeftOutOfTheOrder) {
+  IndexFiles place;
+  const auto index = place.open();
+  const RunRecord run = sample_run(1, "cnn");
+  CheckpointRecord one = sample_checkpoint(run, 2, 1);
+  const std::string longest(400, 'm'), longer(401, 'm');
+  one.metrics = {{longest, 1}, {longer, 2}, {std::string(5000, 'm'), 3}};
+  index->update([&](IndexUpdate& update) {
+    update.put_run(run);
+    update.put_checkpoint(one);
+  });
+  index->look([&](SearchView& view) {
+    EXPECT_TRUE(view.has_order_of(longest));
+    EXPECT_FALSE(view.has_order_of(longer));
+    int found = 0;
+    view.by_value_in(run.id, longest, {}, false, [&](const MetricEntry& entry) {
+      EXPECT_EQ(view.checkpoint(entry), one);
+      return ++found > 0;
+    });
+    EXPECT_EQ(found, 1);
+  });
+  index->update([&](IndexUpdate& update) { update.erase_run(run.id); });
+  EXPECT_TRUE(index->check().empty());
+  EXPECT_EQ(index->summary(), IndexSummary{});
+}
+
+TEST(Index, RunsAreDecodedOnceAndChangesAreSeen) {
+  IndexFiles place;
+  const auto index = place.open(), other = place.open();
+  std::vector<RunRecord> runs;
+  for (std::uint64_t i = 0; i < 5; ++i) runs.push_back(sample_run(i, "run " + std::to_string(i)));
+  index->update([&](IndexUpdate& update) {
+    for (const RunRecord& run : runs) update.put_run(run);
+  });
+  const auto first = index->run_list();
+  EXPECT_EQ(index->run_list(), first) << "the same list";
+  runs[3].status = RunStatus::completed;
+  other->update([&](IndexUpdate& update) { update.put_run(runs[3]); });
+  const auto second = index->run_list();
+  ASSERT_EQ(second->size(), 5u);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(*(*second)[i], runs[i]);
+    EXPECT_EQ((*second)[i] == (*first)[i], i != 3);
+  }
+  other->update([&](IndexUpdate& update) { update.erase_run(runs[0].id); });
+  EXPECT_EQ(index->run_list()->size(), 4u);
+  EXPECT_EQ(index->run_list()->front(), (*second)[1]);
+}
+
+// An index that an older version made has none of the newer tables.
+TEST(Index, AnotherSchemaIsTold) {
+  IndexFiles place;
+  place.open();
+  const auto tables = Tables::open(*place.fs, place.index(), place.lock());
+  tables->write([&](TableWriter& writer) {
+    RowWriter rows(writer);
+    rows.put(Table::meta, row_key::store(), encode(StoreRow{1, place.store}));
+    rows.finish();
+  });
+  EXPECT_THROW(place.open(), OtherIndexSchema);
+}
+
 TEST(Index, RandomChangesGiveWhatANaiveModelGives) {
   std::mt19937_64 random(test::seed(20261));
   IndexFiles place;
@@ -264,7 +330,13 @@ TEST(Index, RandomChangesGiveWhatANaiveModelGives) {
             std::erase_if(model.checkpoints, [&](auto& one) { return one.second.run == run.id; });
             break;
           case 2: {
-            const auto checkpoint = sample_checkpoint(run, number, random() % 400);
+            auto checkpoint = sample_checkpoint(run, number, random() % 400);
+            checkpoint.attempt = static_cast<std::uint32_t>(1 + random() % 3);
+            checkpoint.nonfinite = random() % 4 == 0;
+            constexpr double aucs[] = {-0.0, 0, 0.5, -2, NAN, INFINITY, -INFINITY};
+            checkpoint.metrics["auc"] = aucs[random() % std::size(aucs)];
+            if (random() % 3 == 0) checkpoint.metrics[""] = 1;
+            if (random() % 5 == 0) checkpoint.salvaged_from = numbered_uuid(number + 1000);
             update.put_checkpoint(checkpoint);
             model.checkpoints[checkpoint.id] = checkpoint;
             break;

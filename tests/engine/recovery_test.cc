@@ -7,6 +7,7 @@
 #include <set>
 
 #include "ckp/format/store_identity.h"
+#include "index/rows.h"
 #include "sample_states.h"
 #include "store/layout.h"
 #include "store_fixture.h"
@@ -86,6 +87,41 @@ TEST_F(RecoveryTest, DeletedIndexIsRebuilt) {
   fill();
   std::filesystem::remove_all(path() / "index");
   expect_complete(Store::open(path()));
+}
+
+// An older version's index: made anew, and no word about damage.
+TEST_F(RecoveryTest, AnIndexOfAnotherSchemaIsMadeAnewSilently) {
+  fill();
+  const auto make_older = [&] {
+    const auto fs = posix_file_system();
+    const auto tables = Tables::open(*fs, path() / "index", path() / "lock");
+    tables->write([&](TableWriter& writer) {
+      RowWriter rows(writer);
+      StoreRow older = decode_store_row(*rows.get(Table::meta, row_key::store()));
+      older.schema = 1;
+      rows.put(Table::meta, row_key::store(), encode(older));
+      rows.finish();
+    });
+    make_stamp_agree();
+  };
+  make_older();
+  const Store store = Store::open(path());
+  expect_complete(store);
+  EXPECT_EQ(store.index_damage(), std::nullopt);
+  make_older();
+  {
+    Store saving = Store::open(path());
+    ckp::Run c = saving.create_run(run_options("c"));
+    save(c, 1, 0.5);
+  }
+  Store after = Store::open(path());
+  EXPECT_EQ(after.runs().size(), 3u);
+  EXPECT_EQ(after.index_damage(), std::nullopt);
+  make_older();
+  Store removing = Store::open(path());
+  removing.remove_run("c");
+  EXPECT_EQ(removing.index_damage(), std::nullopt);
+  expect_complete(removing);
 }
 
 // As bits rot, which no time of the file shows: the stamp agrees with what is there.

@@ -191,9 +191,9 @@ TEST_F(RepairFilesTest, AfterRunsWasMadeAnewTheIndexTellsWhatIsLost) {
 
 TEST_F(RepairFilesTest, ARottenIndexIsFoundAndMadeAnew) {
   const auto file = path() / "index" / std::string(index_data_file);
-  const auto sound = read_bytes(file);
+  const std::size_t stride = read_bytes(file).size() / 29;
   std::size_t found = 0;
-  for (std::size_t at = 100; at < sound.size(); at += sound.size() / 7) {
+  for (std::size_t at = 100; at < read_bytes(file).size(); at += stride) {  // a new one is smaller
     SCOPED_TRACE(at);
     flip(file, at);
     hide_change_of_index();

@@ -49,6 +49,13 @@ void read_payload(Table table, BytesView key, BytesView payload) {
                 "a content id survives being written again");
       }
       return;
+    case Table::metric_values:
+      refused_or([&] { return decode_metric_value(key, payload); });
+      return;
+    case Table::run_metrics:
+      refused_or([&] { return decode_run_metric(key, payload); });
+      refused_or([&] { return attempt_of_key(key); });
+      return;
   }
 }
 

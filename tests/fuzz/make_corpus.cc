@@ -251,6 +251,11 @@ void add_index_rows(Files& files) {
   add("chunk", Table::chunks, row_key::chunk(chunk.raw_digest, chunk.address), encode(chunk));
   add("pack-chunk", Table::pack_chunks, row_key::pack_chunk(chunk.address),
       encode_content_id(chunk.raw_digest));
+  std::size_t number = 0;
+  for (const SearchRow& row : search_rows(checkpoint)) {
+    add("search-" + std::to_string(++number), row.table, row.key,
+        encode_search_payload(checkpoint));
+  }
 }
 
 // LMDB's own bytes: another version of it may write others, so `check` leaves them alone.

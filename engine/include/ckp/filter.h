@@ -60,10 +60,14 @@
 
 namespace ckp {
 
+class HistorySource;
+
 // A run with its checkpoints. One thread at a time: answers are kept for the next question.
 class RunHistory {
  public:
   RunHistory(RunRecord run, std::vector<CheckpointRecord> checkpoints);
+  // Of the engine: asks `source`, and reads the checkpoints when it does not know.
+  RunHistory(std::shared_ptr<HistorySource> source, RunRecord run);
   RunHistory(RunHistory&&) = default;
   RunHistory& operator=(RunHistory&&) = default;
   RunHistory(const RunHistory&) = delete;
@@ -71,9 +75,9 @@ class RunHistory {
 
   const RunRecord& run() const { return run_; }
   // All of them, in commit order.
-  std::span<const CheckpointRecord> checkpoints() const { return checkpoints_; }
+  std::span<const CheckpointRecord> checkpoints() const;
   // The current line, in commit order.
-  std::span<const CheckpointRecord* const> line() const { return line_; }
+  std::span<const CheckpointRecord* const> line() const;
   bool on_line(const CheckpointRecord& checkpoint) const;
   // The best by the declared metric, or null.
   const CheckpointRecord* best() const;
@@ -95,10 +99,15 @@ class RunHistory {
   };
 
   double hours_of(std::size_t attempt) const;
+  void take(std::vector<CheckpointRecord> checkpoints) const;
+  void load() const;
+  const CheckpointRecord* best_by(const std::string& metric, Better better) const;
 
   RunRecord run_;
-  std::vector<CheckpointRecord> checkpoints_;
-  std::vector<const CheckpointRecord*> line_;
+  mutable std::shared_ptr<HistorySource> source_;  // null: the checkpoints are here
+  mutable std::vector<CheckpointRecord> checkpoints_;
+  mutable std::vector<const CheckpointRecord*> line_;
+  mutable std::vector<std::shared_ptr<const CheckpointRecord>> known_;  // that the source named
   mutable std::optional<const CheckpointRecord*> best_;
   mutable std::vector<Picked> picked_;
 };
@@ -162,6 +171,7 @@ class Filter {
   bool excludes(const RunRecord& run, Scope scope) const;
   // What it compares, in the order of the text.
   std::vector<Key> keys() const;
+  const Expression* expression() const { return root_.get(); }  // null: matches everything
 
  private:
   explicit Filter(std::shared_ptr<const Expression> root) : root_(std::move(root)) {}

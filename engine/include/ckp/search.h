@@ -11,6 +11,11 @@
 
 namespace ckp {
 
+// Some searches for checkpoints are answered by the index, without reading every checkpoint: the
+// first `limit` by `metrics.NAME`; those whose `metrics.NAME` the filter bounds (as a member of its
+// outermost `and`, by = < <= > >= or in), when they are few; the first `limit` in no order. Not
+// so when a key hangs on all of a run's checkpoints (metrics.NAME.last, duration_hours,
+// total_size, ...), or a metric's name has more than 400 bytes. The answer is the same either way.
 struct Search {
   Filter where = {};
   std::vector<Order> order = {};  // the first counts most; equal ones stay as they were
