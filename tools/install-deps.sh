@@ -7,6 +7,7 @@ set -euo pipefail
 packages=(
   build-essential cmake ninja-build pkg-config git ca-certificates
   libtorch-dev liblmdb-dev libzstd-dev libxxhash-dev libbenchmark-dev libgtest-dev
+  libsqlite3-dev               # bench/search_bench
   libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev dataset-fashion-mnist
   libjs-chart.js               # in the page of ckptool report
   python3 python3-venv bindfs strace
