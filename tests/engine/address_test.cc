@@ -142,7 +142,7 @@ TEST_F(Resolving, AnIdFindsSupersededOnesToo) {
   EXPECT_EQ(commit("@77aa00"), 9u);
   expect(ErrorCode::invalid_argument, "cnn@abcdef", "5 checkpoints have an id that begins so");
   expect(ErrorCode::invalid_argument, "cnn@abcdef", "epoch 4, step 400");
-  expect(ErrorCode::not_found, "cnn@123abc", "none of the run's 6 checkpoints");
+  expect(ErrorCode::not_found, "cnn@123abc", "no checkpoint of the run has an id that begins so");
 }
 
 TEST_F(Resolving, OfSeveralWithOneEpochTheLastIsMeant) {
