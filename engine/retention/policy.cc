@@ -132,7 +132,7 @@ void keep_best(const KeepBest& rule, const RunRecord& run, Line line, std::int64
     reasons.add(*checkpoint, fmt::format("best {} by {}:{}", ++rank, ranking.metric,
                                          ranking.better == Better::lower ? "min" : "max"));
   }
-  if (rule.count > 0) keep_pending(ranking.metric, line, now_ns, reasons);
+  if (rule.count > 0 && rule.pending) keep_pending(ranking.metric, line, now_ns, reasons);
 }
 
 // An epoch may have many saves, by steps: the last stands for it, a resumable one if there is one.

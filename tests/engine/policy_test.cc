@@ -146,6 +146,8 @@ TEST_F(Deciding, WhatHasNoMetricYetIsPendingUntilALaterOneHasIt) {
   all_[5].metrics["loss"] = std::nan("");  // it has arrived
   EXPECT_EQ(decide(policy)[4], none);
   EXPECT_EQ(decide({.last = 1, .best = {{0, "loss", {}}}})[4], none) << "a rule for none";
+  all_[5].metrics.clear();
+  EXPECT_EQ(decide({.best = {{1, "loss", {}, false}}})[4], none);
 }
 
 TEST_F(Deciding, APendingOneStaysForADay) {

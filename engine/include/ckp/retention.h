@@ -11,12 +11,13 @@
 
 namespace ckp {
 
-// A checkpoint without the metric is pending, and kept: until a later one of the current line has
-// it, or for 24 hours from its save.
 struct KeepBest {
   std::uint32_t count = 1;
   std::string metric = {};
   std::optional<Better> better = {};  // empty: the run's declared direction, else an error
+  // A checkpoint without the metric is pending, and kept: until a later one of the current line has
+  // it, or for 24 hours from its save. False: the metric comes with the save, or never.
+  bool pending = true;
 };
 
 // Rules are ORed, and applied to each run by itself.

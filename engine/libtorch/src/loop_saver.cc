@@ -28,6 +28,7 @@ KeepPolicy keep_policy(const LoopOptions& options) {
     }
     rule.metric = options.best.metric;
     rule.better = options.best.better;
+    rule.pending = false;  // the loop gives it with the save, or the save is between two of them
   }
   return policy;
 }
