@@ -264,7 +264,10 @@ TEST_F(Loop, PrunesByItsRules) {
   TrainingLoop loop(path_, "run", training.state, training.options);
   std::size_t most = 0;
   training.train(
-      loop, 5, [&](TrainingLoop&) { most = std::max(most, line().size()); },
+      loop, 5,
+      [&](const TrainingLoop& running) {  // nothing is pruned before the first validation
+        if (running.progress().epoch > 1) most = std::max(most, line().size());
+      },
       [](std::int64_t epoch) { return epoch == 1 ? 1. : 2.; });
   EXPECT_LE(most, 4u) << "those that are kept, and the last two saves";
   const auto kept = line();
