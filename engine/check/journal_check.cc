@@ -56,7 +56,18 @@ class JournalChecker {
     return (run_.directory.path / to_file_name(name)).string();
   }
 
+  // Removed since the run was listed, with the run: its checkpoints go first.
+  bool was_removed(const JournalName& name) const {
+    if (fs_.status(path_of(name))) return false;
+    return std::none_of(run_.checkpoints.begin(), run_.checkpoints.end(),
+                        [&](const CheckpointRecord& one) {
+                          return one.journal && one.journal->journal == name.journal &&
+                                 fs_.status(run_.directory.path / live_name(one));
+                        });
+  }
+
   void add_problem(const JournalName& name, const JournalMark& mark, std::string message) {
+    if (was_removed(name)) return;
     const std::string path = path_of(name);
     if (!message.starts_with(path)) message = fmt::format("{}: {}", path, message);
     check_.problems.push_back({path, name, mark, std::move(message), false});
@@ -72,6 +83,7 @@ class JournalChecker {
       check_.problems.push_back({path, name, mark, describe_link_to_nowhere(path), true});
       return;
     }
+    if (!file.error.empty() && was_removed(name)) return;
     const bool has_header = file.size >= format::JournalHeader::size && !file.never_written;
     if (!file.error.empty() && mark.length == 0 && !has_header) {
       check_.notes.push_back(

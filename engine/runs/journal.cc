@@ -246,11 +246,14 @@ RunJournals read_journals(FileSystem& fs, const std::filesystem::path& run_direc
 std::string check_mark(FileSystem& fs, const std::filesystem::path& journal_file,
                        const JournalMark& mark) {
   const std::string name = journal_file.string();
-  if (!fs.status(journal_file)) {
+  std::unique_ptr<File> file;
+  try {
+    file = fs.open(journal_file, OpenMode::read);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
     return fmt::format("{}: the journal is missing; the checkpoint was saved when it had {} bytes",
                        name, mark.length);
   }
-  const std::unique_ptr<File> file = fs.open(journal_file, OpenMode::read);
   const std::uint64_t size = file->status().size;
   if (size < mark.length) {
     return fmt::format(

@@ -47,8 +47,10 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
   }
   stdfs::path acks(const std::string& run) const { return place_ / ("acks-" + run); }
 
+  stdfs::path output(const std::string& what) const { return place_ / ("output-" + what); }
+
   Victim start(const std::vector<std::string>& command) {
-    return {test::start_program(command), command[1], random_() % span_us_};
+    return {test::start_program(command, output(command[1])), command[1], random_() % span_us_};
   }
   // Two trainers, prune, and another command.
   std::vector<Victim> start_all(const std::string& other) {
@@ -84,7 +86,8 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
       // Nothing that was asked for may be refused but what is not there (yet).
       const bool may_refuse = victim.what == "rm" || victim.what == "import";
       EXPECT_TRUE(was_killed || status == 0 || (may_refuse && status < 128))
-          << victim.what << ": exit status " << status;
+          << victim.what << ": exit status " << status << "\n"
+          << std::ifstream(output(victim.what)).rdbuf();
     }
   }
 

@@ -85,8 +85,11 @@ std::uint64_t duration_us(const std::vector<std::string>& arguments) {
       duration_cast<microseconds>(steady_clock::now() - begin).count());
 }
 
-int start_program(const std::vector<std::string>& arguments) {
-  return start(arguments, -1, -1, {});
+int start_program(const std::vector<std::string>& arguments, const std::string& output) {
+  if (output.empty()) return start(arguments, -1, -1, {});
+  const Stream out(std::fopen(output.c_str(), "wbe"), std::fclose);
+  if (!out) throw std::runtime_error(output);
+  return start(arguments, ::fileno(out.get()), -1, {});
 }
 
 int wait_for_program(int pid) {

@@ -22,8 +22,9 @@ ProgramResult run_program(const std::vector<std::string>& arguments,
 // How long a run takes on this machine in this build: the measure for killing others in time.
 std::uint64_t duration_us(const std::vector<std::string>& arguments);
 
-// Starts it and returns its process id; output is thrown away, errors go where the test's go.
-int start_program(const std::vector<std::string>& arguments);
+// Starts it and returns its process id; output goes to the file `output`, which is made anew, or is
+// thrown away; errors go where the test's go.
+int start_program(const std::vector<std::string>& arguments, const std::string& output = "");
 // Waits for the end of a started program; the exit status, or 128 + n when signal n ended it.
 int wait_for_program(int pid);
 
