@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "ckp/error.h"
 #include "io/durable_file.h"
 #include "store/registration.h"
@@ -10,6 +12,11 @@ namespace ckp {
 namespace {
 
 [[noreturn]] void give_up(const std::string& why) { throw Error(ErrorCode::locked, why); }
+
+// Another process makes the same pack smaller, or has taken it away: nothing is left undone.
+struct Overtaken : Error {
+  Overtaken() : Error(ErrorCode::locked, "another process was faster") {}
+};
 
 // One pack on its way. Its file under the old name is whole at every moment.
 class PackRewriter {
@@ -47,10 +54,13 @@ class PackRewriter {
   // W3, W4.
   void replace(PackCache& cache) {
     const StoreLock lock = core_.lock();
+    // A copy that was left by a killed process had this name: whoever sweeps that up takes this one
+    // for it, and the file that has the name now may be a third one's.
+    if (!registration_.is_in_place()) throw Overtaken();
     const ScannedPack now = retired_file();
     const FileStatus status = status_of(now);
     if (status.device != status_.device || status.inode != status_.inode) {
-      give_up("another process has changed it meanwhile");
+      throw Overtaken();
     }
     const Snapshot snapshot = take_snapshot(core_, cache);
     const Roots roots(snapshot, {});
@@ -66,15 +76,13 @@ class PackRewriter {
  private:
   ScannedPack retired_file() const {
     const auto file = find_pack(core_.fs(), core_.layout(), registration_.directory(), plan_.pack);
-    if (!file || file->name.state != PackState::retired) {
-      give_up("another process has taken it away meanwhile");
-    }
+    if (!file || file->name.state != PackState::retired) throw Overtaken();
     return *file;
   }
 
   FileStatus status_of(const ScannedPack& file) const {
     const auto status = core_.fs().status(file.path);
-    if (!status) give_up("another process has taken it away meanwhile");
+    if (!status) throw Overtaken();
     return *status;
   }
 
@@ -86,11 +94,25 @@ class PackRewriter {
   OpenPack pack_;
 };
 
+// W1. Another process has begun a copy of that name, or the pack is gone, its run perhaps as well.
+void begin(std::optional<PackRewriter>& rewriter, StoreCore& core, const PlannedRewrite& plan,
+           const std::string& directory) {
+  try {
+    rewriter.emplace(core, plan, directory);
+  } catch (const Error& error) {
+    const bool overtaken =
+        error.code() == ErrorCode::already_exists || error.code() == ErrorCode::not_found;
+    if (overtaken) throw Overtaken();
+    throw;
+  }
+}
+
 void rewrite_pack(StoreCore& core, PackCache& cache, const PlannedRewrite& plan) {
   const auto& file = cache.at(plan.pack).file;
-  PackRewriter rewriter(core, plan, file.path.parent_path().filename().string());
-  rewriter.write();
-  rewriter.replace(cache);
+  std::optional<PackRewriter> rewriter;
+  begin(rewriter, core, plan, file.path.parent_path().filename().string());
+  rewriter->write();
+  rewriter->replace(cache);
 }
 
 }  // namespace
@@ -101,6 +123,8 @@ std::vector<std::string> rewrite_packs(StoreCore& core, PackCache& cache, Collec
     try {
       rewrite_pack(core, cache, plan);
       return false;
+    } catch (const Overtaken&) {
+      return true;
     } catch (const Error& error) {
       notes.push_back(fmt::format("pack {} is kept as it is, with {} bytes that nothing needs: {}",
                                   plan.pack.hex(), plan.bytes_before - plan.bytes_after,

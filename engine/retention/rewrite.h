@@ -9,8 +9,7 @@
 namespace ckp {
 
 // Carries out `collection.rewrites`, one after the other, and drops from it those that could not
-// be done: for want of space, because something is damaged, or because another process was faster.
-// Returns a line for each of these.
+// be done. Returns a line for each of these, but for those where another process was faster.
 std::vector<std::string> rewrite_packs(StoreCore& core, PackCache& cache, Collection& collection);
 
 }  // namespace ckp

@@ -33,6 +33,12 @@ void Registration::bring_index_up_to_date(StoreLock& lock) noexcept {
   }
 }
 
+bool Registration::is_in_place() const {
+  const FileStatus own = file_->status();
+  const auto found = core_.fs().status(path_);
+  return found && found->device == own.device && found->inode == own.inode;
+}
+
 Registration::~Registration() {
   if (committed_ || process_id() != creator_pid_) return;
   try {

@@ -29,6 +29,8 @@ class Registration {
   File& file() { return *file_; }
   const std::filesystem::path& path() const { return path_; }
   const std::string& directory() const { return directory_; }
+  // Whether the file is still there under its name. To be asked under the store's lock.
+  bool is_in_place() const;
   // The file has another name now and belongs to the store.
   void committed() { committed_ = true; }
 

@@ -56,9 +56,16 @@ class RewriteLookTest : public RewriteTest {
     return done;
   }
   void expect_given_up(const PrunePlan& done, const std::string& why) const {
-    EXPECT_TRUE(done.rewrites.empty());
     ASSERT_EQ(done.notes.size(), 1u);
     EXPECT_NE(done.notes[0].find(why), std::string::npos) << done.notes[0];
+    expect_not_done(done);
+  }
+  void expect_overtaken(const PrunePlan& done) const {
+    EXPECT_TRUE(done.notes.empty()) << done.notes.front();
+    expect_not_done(done);
+  }
+  void expect_not_done(const PrunePlan& done) const {
+    EXPECT_TRUE(done.rewrites.empty());
     EXPECT_TRUE(file_in(PackState::temporary).empty());
     EXPECT_TRUE(Parts({1, 3, 3, 3}).is_in(store_->open_checkpoint(third_)));
   }
@@ -122,16 +129,67 @@ TEST_F(RewriteLookTest, AnotherFileHasItsName) {
     stdfs::copy(retired, other);
     stdfs::rename(other, retired);
   });
-  expect_given_up(done, "has changed it meanwhile");
+  expect_overtaken(done);
   EXPECT_EQ(stdfs::file_size(file_in(PackState::retired)), size);
 }
 
 TEST_F(RewriteLookTest, ItIsACheckpointAgain) {
   const PrunePlan done =
       prune_and([&] { stdfs::rename(file_in(PackState::retired), live(first_)); });
-  expect_given_up(done, "has taken it away meanwhile");
+  expect_overtaken(done);
   store_->rebuild_index();
   EXPECT_TRUE(Parts({1, 1, 1, 1}).is_in(store_->open_checkpoint(first_)));
+  expect_clean(*store_);
+}
+
+TEST_F(RewriteLookTest, AnotherProcessFindsThatItHasBegun) {
+  std::optional<PrunePlan> other;
+  const PrunePlan done = prune_and([&] { other = Store::open(path()).prune(keep_last(1)); });
+  EXPECT_TRUE(other->rewrites.empty());
+  EXPECT_TRUE(other->notes.empty()) << other->notes.front();
+  EXPECT_EQ(done.rewrites.size(), 1u);
+  EXPECT_TRUE(done.notes.empty()) << done.notes.front();
+  expect_clean(*store_);
+}
+
+TEST_F(RewriteLookTest, AnotherProcessThatBeganLaterIsFaster) {
+  std::optional<PrunePlan> other;
+  const PrunePlan done = prune_and([&] {
+    save_parts(*run_, {4, 4, 4, 4}, 4);  // its copy has another name after a commit
+    other = Store::open(path()).prune(keep_last(2));
+  });
+  EXPECT_EQ(other->rewrites.size(), 1u);
+  EXPECT_TRUE(other->notes.empty()) << other->notes.front();
+  expect_overtaken(done);
+  expect_clean(*store_);
+}
+
+TEST_F(RewriteLookTest, TheNameOfItsCopyIsAnotherFiles) {
+  const std::uintmax_t size = stdfs::file_size(live(first_));
+  const PrunePlan done = prune_and([&] {
+    const stdfs::path copy = file_in(PackState::temporary);
+    stdfs::remove(copy);
+    std::ofstream(copy) << "half a pack";
+  });
+  expect_overtaken(done);
+  EXPECT_EQ(stdfs::file_size(file_in(PackState::retired)), size);
+  expect_clean(*store_);
+}
+
+// Between the removal of what is dead and W1.
+TEST_F(RewriteLookTest, TheRunIsRemovedMeanwhile) {
+  run_.reset();
+  bool acted = false;
+  fs_->before = [&](const std::string& operation) {
+    if (!operation.starts_with("remove ") || !operation.ends_with(".dead")) return;
+    fs_->before = {};
+    acted = true;
+    Store::open(path()).remove_run("cnn");
+  };
+  const PrunePlan done = store_->prune(keep_last(1));
+  ASSERT_TRUE(acted);
+  EXPECT_TRUE(done.rewrites.empty());
+  EXPECT_TRUE(done.notes.empty()) << done.notes.front();
   expect_clean(*store_);
 }
 
