@@ -9,31 +9,31 @@ namespace {
 using libtorch::slurm_deadline;
 using libtorch::TimeLimit;
 using namespace std::chrono_literals;
-constexpr TimeLimit::Clock::time_point kStart{};
+constexpr TimeLimit::Clock::time_point kLoopStart{};
 
 TEST(TimeLimit, WithoutADeadlineItIsNeverReached) {
   TimeLimit limit(std::nullopt, 1s);
   limit.save_took(10h);
-  EXPECT_FALSE(limit.reached(kStart + 10000h));
+  EXPECT_FALSE(limit.reached(kLoopStart + 10000h));
 }
 
 TEST(TimeLimit, BeforeASaveIsMeasuredAGuessHasToDo) {
-  TimeLimit limit(kStart + 100s, 10s);
-  EXPECT_FALSE(limit.reached(kStart + 80s - 1ns));
-  EXPECT_TRUE(limit.reached(kStart + 80s));
+  TimeLimit limit(kLoopStart + 100s, 10s);
+  EXPECT_FALSE(limit.reached(kLoopStart + 80s - 1ns));
+  EXPECT_TRUE(limit.reached(kLoopStart + 80s));
 }
 
 TEST(TimeLimit, KeepsTwiceTheLongestSaveAndTheLongestStepFree) {
-  TimeLimit limit(kStart + 100s, 10s);
+  TimeLimit limit(kLoopStart + 100s, 10s);
   limit.save_took(3s);
   limit.save_took(2s);
   limit.step_took(4s);
   limit.step_took(1s);
   EXPECT_EQ(limit.reserve(), 10s);
-  EXPECT_FALSE(limit.reached(kStart + 90s - 1ns));
-  EXPECT_TRUE(limit.reached(kStart + 90s));
+  EXPECT_FALSE(limit.reached(kLoopStart + 90s - 1ns));
+  EXPECT_TRUE(limit.reached(kLoopStart + 90s));
   limit.save_took(5s);
-  EXPECT_TRUE(limit.reached(kStart + 86s));
+  EXPECT_TRUE(limit.reached(kLoopStart + 86s));
 }
 
 class Slurm : public ::testing::Test {
@@ -45,15 +45,15 @@ class Slurm : public ::testing::Test {
 
 TEST_F(Slurm, TheEndOfTheJob) {
   set("1060");
-  EXPECT_EQ(slurm_deadline(kStart + 5s, wall_), kStart + 65s);
+  EXPECT_EQ(slurm_deadline(kLoopStart + 5s, wall_), kLoopStart + 65s);
 }
 
 TEST_F(Slurm, NothingElseIsADeadline) {
   ::unsetenv("SLURM_JOB_END_TIME");
-  EXPECT_FALSE(slurm_deadline(kStart, wall_));
+  EXPECT_FALSE(slurm_deadline(kLoopStart, wall_));
   for (const char* text : {"", "soon", "12x"}) {
     set(text);
-    EXPECT_FALSE(slurm_deadline(kStart, wall_)) << text;
+    EXPECT_FALSE(slurm_deadline(kLoopStart, wall_)) << text;
   }
 }
 
