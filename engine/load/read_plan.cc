@@ -83,8 +83,10 @@ void ReadPlan::run_transfers(const ReadChunk& read, unsigned threads) {
     chunks.push_back(std::span(transfers_).subspan(i, end - i));
     i = end;
   }
+  std::uint64_t bytes = 0;
+  for (const auto& chunk : chunks) bytes += manifest_.references[chunk.front().reference].raw_size;
   BufferPool buffers;
-  parallel_for(chunks.size(), thread_count(threads), [&](std::size_t i) {
+  parallel_for(chunks.size(), thread_count(threads, bytes), [&](std::size_t i) {
     const format::ChunkReference& reference = manifest_.references[chunks[i].front().reference];
     if (const Transfer* direct = find_direct(chunks[i])) {
       std::byte* const to = destinations_[direct->destination].data + direct->begin;
@@ -101,24 +103,33 @@ void ReadPlan::run_transfers(const ReadChunk& read, unsigned threads) {
 
 void ReadPlan::put_together(const ReadChunk& read, unsigned threads) {
   const std::vector<DifferingPiece> pieces(differing_.begin(), differing_.end());
+  std::uint64_t size = 0;
+  for (const auto& [storage, number, begin] : pieces) {
+    size += manifest_.storages[storage].pieces[number].length;
+  }
   BufferPool buffers;
-  parallel_for(pieces.size(), thread_count(threads), [&](std::size_t i) {
+  parallel_for(pieces.size(), thread_count(threads, size), [&](std::size_t i) {
     const auto& [storage, number, begin] = pieces[i];
     const format::StoragePiece& piece = manifest_.storages[storage].pieces[number];
+    const format::ChunkReference& base = manifest_.references[piece.reference];
+    const Destination* const direct = find_direct(pieces[i]);
     const auto chunk = buffers.take();
-    const auto fill = [&](std::uint32_t reference, std::vector<std::byte>& raw) {
-      raw.resize(manifest_.references[reference].raw_size);
-      read(manifest_.references[reference], raw);
-    };
-    fill(piece.reference, *chunk);
-    const auto bytes = std::span(*chunk).subspan(piece.offset, piece.length);
+    if (direct == nullptr) chunk->resize(base.raw_size);
+    const std::span<std::byte> whole =
+        direct == nullptr ? std::span(*chunk)
+                          : std::span(direct->data + (begin - direct->begin), base.raw_size);
+    read(base, whole);
+    const auto bytes = whole.subspan(piece.offset, piece.length);
     const auto difference = buffers.take();
     for (const format::Difference& each : manifest_.differences_of(storage, number)) {
-      fill(each.reference, *difference);
+      const format::ChunkReference& reference = manifest_.references[each.reference];
+      difference->resize(reference.raw_size);
+      read(reference, *difference);
       format::apply_difference(each.kind, *difference, bytes);
     }
     for (const std::size_t wanted : destinations_in_.at(storage)) {
       const Destination& to = destinations_[wanted];
+      if (&to == direct) continue;
       const std::uint64_t first = std::max(begin, to.begin);
       const std::uint64_t last = std::min(begin + piece.length, to.begin + to.copy.size());
       if (first >= last) continue;
@@ -196,6 +207,18 @@ const ReadPlan::Transfer* ReadPlan::find_direct(std::span<const Transfer> transf
   for (const Transfer& transfer : transfers) {
     const bool whole = transfer.length == manifest_.references[transfer.reference].raw_size;
     if (whole && destinations_[transfer.destination].copy.is_linear()) return &transfer;
+  }
+  return nullptr;
+}
+
+const ReadPlan::Destination* ReadPlan::find_direct(const DifferingPiece& differing) const {
+  const auto& [storage, number, begin] = differing;
+  const format::StoragePiece& piece = manifest_.storages[storage].pieces[number];
+  if (piece.length != manifest_.references[piece.reference].raw_size) return nullptr;
+  for (const std::size_t i : destinations_in_.at(storage)) {
+    const Destination& to = destinations_[i];
+    const bool holds_it = to.begin <= begin && begin + piece.length <= to.begin + to.copy.size();
+    if (holds_it && to.copy.is_linear()) return &to;
   }
   return nullptr;
 }

@@ -68,6 +68,7 @@ class ReadPlan {
   format::PatchRows decode(const format::Patch& patch, std::span<const std::byte> raw) const;
   void apply(const format::Patch& patch, std::span<const std::byte> raw) const;
   const Transfer* find_direct(std::span<const Transfer> transfers) const;
+  const Destination* find_direct(const DifferingPiece& differing) const;
   void distribute(std::span<const Transfer> transfers, const Transfer* done,
                   std::span<const std::byte> raw) const;
 

@@ -216,6 +216,12 @@ ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size) {
   return layout;
 }
 
+std::uint64_t raw_size(const ChunkLayout& layout) {
+  std::uint64_t size = 0;
+  for (const PlannedChunk& chunk : layout.chunks) size += chunk.raw_size;
+  return size;
+}
+
 std::span<const std::byte> chunk_bytes(const ChunkLayout& layout, const PlannedChunk& chunk,
                                        std::vector<std::byte>& scratch) {
   const auto parts = layout.parts_of(chunk);

@@ -56,6 +56,9 @@ void check_chunk_size(std::uint32_t size);
 // Reads no tensor's bytes. `chunk_size` is checked by the caller.
 ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size);
 
+// Of all its chunks.
+std::uint64_t raw_size(const ChunkLayout& layout);
+
 // The chunk's raw bytes: where they lie in memory when they are one part, else gathered in
 // `scratch`.
 std::span<const std::byte> chunk_bytes(const ChunkLayout& layout, const PlannedChunk& chunk,

@@ -25,7 +25,7 @@ double part_that_pays(const EncodeOptions& options) {
   if (!options.differences) return 0;
   switch (options.compression) {
     case format::Compression::balanced:
-      return 0.9;
+      return 0.875;
     case format::Compression::archive:
       return 0.98;
     case format::Compression::none:

@@ -106,6 +106,13 @@ unsigned thread_count(unsigned requested) {
   return std::clamp(wanted, 1u, 8u);
 }
 
+unsigned thread_count(unsigned requested, std::uint64_t bytes) {
+  constexpr std::uint64_t bytes_per_thread = 512u << 10;  // hashed in the time a start takes
+  const unsigned all = thread_count(requested);
+  if (requested != 0) return all;
+  return static_cast<unsigned>(std::clamp<std::uint64_t>(bytes / bytes_per_thread, 1, all));
+}
+
 void parallel_for(std::size_t count, unsigned threads,
                   const std::function<void(std::size_t)>& work) {
   std::atomic<std::size_t> next{0};

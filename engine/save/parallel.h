@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 namespace ckp {
 
 // `requested`, or one per core when it is 0; at least 1, at most 8.
 unsigned thread_count(unsigned requested);
+// The same for work on so many bytes: where the number is left open, no more threads than pay for
+// being started.
+unsigned thread_count(unsigned requested, std::uint64_t bytes);
 
 // Calls work(i) for i in [0, count), on `threads` threads. The first exception is thrown here after
 // all threads have stopped; later items are then skipped.

@@ -71,7 +71,7 @@ class StateWriter {
         writer_(writer),
         finder_(finder),
         options_(options),
-        threads_(thread_count(options.threads)),
+        threads_(thread_count(options.threads, raw_size(layout))),
         layout_(std::move(layout)),
         finite_(layout_),
         regions_(layout_, compared_),

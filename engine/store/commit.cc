@@ -3,12 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "ckp/error.h"
 #include "store/run_scan.h"
 
 namespace ckp {
 namespace {
+
+// The listing of a run with ten thousand checkpoints takes longer than a small save: it is made
+// when something has to be looked for.
+class LazyListing {
+ public:
+  LazyListing(StoreCore& core, const std::string& directory) : core_(core), directory_(directory) {}
+  const RunDirectory& get() {
+    if (!listed_) listed_ = list_run(core_.fs(), core_.layout(), directory_);
+    return *listed_;
+  }
+
+ private:
+  StoreCore& core_;
+  const std::string& directory_;
+  std::optional<RunDirectory> listed_;
+};
 
 // C2. Journals are named by attempt, so the listing tells.
 void check_attempt(const RunDirectory& directory, const CheckpointRecord& record) {
@@ -25,18 +42,14 @@ void check_attempt(const RunDirectory& directory, const CheckpointRecord& record
 }
 
 // C3. Registering (S1) keeps them from being collected; this finds files lost by other hands.
-void check_references(StoreCore& core, const RunDirectory& own, const std::vector<Uuid>& packs) {
-  for (const Uuid& uuid : packs) {
-    const auto is_it = [&](const ScannedPack& pack) {
-      return pack.name.uuid == uuid &&
-             (pack.name.state == PackState::live || pack.name.state == PackState::retired);
-    };
-    if (std::any_of(own.packs.begin(), own.packs.end(), is_it)) continue;
-    if (find_pack(core.fs(), core.layout(), own.name, uuid)) continue;
+void check_references(StoreCore& core, LazyListing& own, const Commit& commit) {
+  for (const auto& [uuid, path] : commit.referred_packs) {
+    if (!path.empty() && core.fs().status(path)) continue;
+    if (find_pack(core.fs(), core.layout(), own.get(), uuid)) continue;  // retired meanwhile
     throw Error(ErrorCode::corrupt,
                 fmt::format("{}: pack {}, whose chunks this save shares, has disappeared; save "
                             "again to store them anew",
-                            own.path.string(), uuid.hex()));
+                            own.get().path.string(), uuid.hex()));
   }
 }
 
@@ -91,13 +104,16 @@ void fail_all(std::span<Commit> commits, const std::exception_ptr& error) noexce
   }
 }
 
-void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lock) {
+void commit_under_lock(StoreCore& core, std::uint64_t last_seen, std::span<Commit> commits,
+                       StoreLock& lock) {
   FileSystem& fs = core.fs();
   const std::string& directory = commits.front().registration->directory();
-  const RunDirectory run = list_run(fs, core.layout(), directory);
+  const auto path = core.layout().run(directory);
+  LazyListing listing(core, directory);
+  const bool seen = lock.commit_number() == last_seen;  // an attempt that opens raises it (A4)
   for_each_sound(commits, [&](Commit& commit) {
-    check_attempt(run, commit.record);                   // C2
-    check_references(core, run, commit.referred_packs);  // C3
+    if (!seen) check_attempt(listing.get(), commit.record);  // C2
+    check_references(core, listing, commit);                 // C3
   });
   const bool trusted = core.is_trusted(lock);
   for_each_sound(commits, [&](Commit& commit) {
@@ -105,7 +121,7 @@ void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lo
     name.uuid = commit.registration->uuid();
     name.step = commit.record.step;
     name.commit = commit.record.commit = lock.begin(directory);  // C4
-    commit.path = run.path / to_file_name(name);
+    commit.path = path / to_file_name(name);
   });
   std::vector<Commit*> renamed;
   renamed.reserve(commits.size());
@@ -117,7 +133,7 @@ void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lo
     renamed.push_back(&commit);
   });
   if (renamed.empty()) return;
-  sync_or_withdraw(fs, run.path, renamed);  // C6: the commit point
+  sync_or_withdraw(fs, path, renamed);  // C6: the commit point
   // A rename that failed may have been done all the same: the next one looks, as `end` stays
   // behind.
   if (renamed.size() < announced) return;
@@ -131,11 +147,11 @@ void commit_under_lock(StoreCore& core, std::span<Commit> commits, StoreLock& lo
 
 }  // namespace
 
-void commit_packs(StoreCore& core, std::span<Commit> commits) noexcept {
+void commit_packs(StoreCore& core, std::uint64_t last_seen, std::span<Commit> commits) noexcept {
   if (commits.empty()) return;
   try {
     StoreLock lock = core.lock();  // C1
-    commit_under_lock(core, commits, lock);
+    commit_under_lock(core, last_seen, commits, lock);
   } catch (...) {
     fail_all(commits, std::current_exception());
   }  // C9

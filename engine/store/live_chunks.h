@@ -28,6 +28,9 @@ class LiveChunks : public ChunkFinder {
   bool is_live(const format::ChunkReference& unchanged) override;
   void read_unchanged(const format::ChunkReference& unchanged, std::span<std::byte> out) override;
 
+  // All that have been opened: those of a checkpoint that is shared from are among them.
+  const PackSet& packs() const { return packs_; }
+
  private:
   void add_chunks_of(const Checkpoint::Parts& checkpoint);
   void add_from_index(std::span<const Digest> raw_digests,

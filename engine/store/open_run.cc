@@ -355,7 +355,8 @@ std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::stri
 
 std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
                                                                const std::string& directory,
-                                                               const CheckpointRecord& checkpoint) {
+                                                               const CheckpointRecord& checkpoint,
+                                                               const PackSet& known) {
   const auto path = core.layout().run(directory) / live_name(checkpoint);
   const auto check_live = [&] {
     if (core.fs().status(path)) return;
@@ -373,7 +374,7 @@ std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
     parts->record = std::move(scanned.record);
     for (const LaterFact& fact : checkpoint.later) apply(fact, parts->record);
     parts->manifest = std::move(scanned.manifest);
-    parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest);
+    parts->packs = open_referred_packs(core.fs(), core.layout(), directory, parts->manifest, known);
     parts->packs.emplace(checkpoint.id, std::move(scanned.pack));
     parts->name = path.string();
     parts->store = core.layout().root.string();

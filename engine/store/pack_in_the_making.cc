@@ -1,17 +1,22 @@
 #include "store/pack_in_the_making.h"
 
-#include <set>
+#include <utility>
 
 #include "runs/record_codec.h"
 
 namespace ckp {
 namespace {
 
-std::vector<Uuid> referred_packs(const format::Manifest& manifest) {
-  std::set<Uuid> packs;
-  for (const auto& reference : manifest.references) packs.insert(reference.address.pack);
-  packs.erase(Uuid{});
-  return {packs.begin(), packs.end()};
+std::map<Uuid, std::filesystem::path> referred_packs(const format::Manifest& manifest,
+                                                     const PackSet& open) {
+  std::map<Uuid, std::filesystem::path> packs;
+  for (const auto& reference : manifest.references) {
+    const Uuid& uuid = reference.address.pack;
+    if (uuid.is_nil() || packs.contains(uuid)) continue;
+    const auto known = open.find(uuid);
+    packs.emplace(uuid, known == open.end() ? std::string() : known->second.source->name());
+  }
+  return packs;
 }
 
 std::vector<ChunkRow> rows_of(const format::PackWriter& writer, const Uuid& pack) {
@@ -52,11 +57,13 @@ PackInTheMaking::PackInTheMaking(StoreCore& core, const std::string& directory, 
       writer_([this](std::span<const std::byte> bytes) { sink_.append(bytes); },
               header_of(registration_)) {}
 
-void PackInTheMaking::describe(format::Manifest manifest, CheckpointRecord record) {
+void PackInTheMaking::describe(format::Manifest manifest, CheckpointRecord record,
+                               const PackSet& open) {
   record.id = registration_.uuid();
   record.tensor_count = manifest.tensors.size();
   record.tensor_bytes = 0;
   for (const auto& storage : manifest.storages) record.tensor_bytes += storage.size;
+  referred_packs_ = referred_packs(manifest, open);
   manifest_ = std::move(manifest);
   record_ = std::move(record);
 }
@@ -75,7 +82,7 @@ Commit PackInTheMaking::commit() {
   commit.registration = &registration_;
   commit.record = record_;
   commit.chunks = rows_of(writer_, registration_.uuid());
-  commit.referred_packs = referred_packs(manifest_);
+  commit.referred_packs = std::move(referred_packs_);
   return commit;
 }
 

@@ -34,8 +34,8 @@ class PackInTheMaking {
 
   format::PackWriter& writer() { return writer_; }
   // The chunks are written, and this is what they are. Of `record`, the sizes and the id are filled
-  // in.
-  void describe(format::Manifest manifest, CheckpointRecord record);
+  // in. `open`: packs that the manifest may refer to.
+  void describe(format::Manifest manifest, CheckpointRecord record, const PackSet& open = {});
   // Writes the manifest, which promises `journal`, and lets the disk begin with what is left.
   void finish(const JournalMark& journal);
   void sync() { registration_.file().sync(); }  // S4
@@ -47,6 +47,7 @@ class PackInTheMaking {
   format::PackWriter writer_;
   format::Manifest manifest_;
   CheckpointRecord record_;
+  std::map<Uuid, std::filesystem::path> referred_packs_;
 };
 
 }  // namespace ckp

@@ -92,10 +92,12 @@ std::unique_ptr<Run::Impl> resume_run(std::shared_ptr<StoreCore> core, std::stri
                                       const std::optional<Address>& from,
                                       const AttemptOptions& options);
 
-// Opens a checkpoint and every pack it refers to. Error(not_found) when it is no longer live.
+// Opens a checkpoint and every pack it refers to, but for those that are open already, in `known`.
+// Error(not_found) when it is no longer live.
 std::shared_ptr<const Checkpoint::Parts> open_checkpoint_parts(StoreCore& core,
                                                                const std::string& directory,
-                                                               const CheckpointRecord& checkpoint);
+                                                               const CheckpointRecord& checkpoint,
+                                                               const PackSet& known = {});
 
 // What has been said of a run, from the index, for the row that is about to take the place of its
 // own. False when the index does not list the run, or is not trusted.

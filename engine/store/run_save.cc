@@ -59,7 +59,7 @@ std::unique_ptr<PlannedSave> Run::Impl::plan(const StateDict& state, const SaveO
   save.compared.turn = save.base ? save.base->checkpoint->record.commit : 0;
   save.compared.unchanged =
       find_unchanged(save.layout, save.places, save.base ? &save.base->chunks : nullptr,
-                     fingerprinter, thread_count(options.encode.threads));
+                     fingerprinter, thread_count(options.encode.threads, raw_size(save.layout)));
   return planned;
 }
 
@@ -128,7 +128,7 @@ void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& op
   }
   const auto snapshot_start = SteadyClock::now();
   planned->copy.emplace(take_snapshot(planned->layout, planned->compared.unchanged, staging,
-                                      thread_count(options.encode.threads)));
+                                      thread_count(options.encode.threads, changed)));
   const auto snapshot_end = SteadyClock::now();
   if (proof != nullptr) proof->check(state);
   report.bytes_copied = changed;
@@ -146,7 +146,9 @@ void Run::Impl::wait_for_copier() {
 
 void Run::Impl::remember(const CheckpointRecord& checkpoint, CommittedState::Chunks chunks) {
   try {
-    auto parts = open_checkpoint_parts(*core, record.directory, checkpoint);
+    const auto before = last_committed();
+    auto parts = open_checkpoint_parts(*core, record.directory, checkpoint,
+                                       before ? before->checkpoint->packs : PackSet{});
     saw_committed(std::make_shared<const CommittedState>(
         CommittedState{std::move(parts), std::move(chunks)}));
   } catch (const Error&) {
@@ -172,7 +174,7 @@ SaveReport Run::Impl::adopt(const Checkpoint& checkpoint) {
   pack.finish(sync_journal());
   pack.sync();
   Commit commit = pack.commit();
-  commit_packs(*core, std::span(&commit, 1));
+  commit_packs(*core, last_commit, std::span(&commit, 1));
   if (commit.error) std::rethrow_exception(commit.error);
   report.bytes_written = commit.record.file_size;
   report.path = std::move(commit.path);

@@ -250,27 +250,37 @@ std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
 }
 
 std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
-                                     const std::string& first, const Uuid& uuid) {
-  const RunDirectory own = list_run(fs, layout, first);
-  if (const ScannedPack* pack = find_in(own, uuid)) return *pack;
+                                     const RunDirectory& first, const Uuid& uuid) {
+  if (const ScannedPack* pack = find_in(first, uuid)) return *pack;
   for (const std::string& directory : list_run_directories(fs, layout)) {
-    if (directory == first) continue;
+    if (directory == first.name) continue;
     const RunDirectory other = list_run(fs, layout, directory);
     if (const ScannedPack* pack = find_in(other, uuid)) return *pack;
   }
   return std::nullopt;
 }
 
+std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
+                                     const std::string& first, const Uuid& uuid) {
+  return find_pack(fs, layout, list_run(fs, layout, first), uuid);
+}
+
 PackSet open_referred_packs(FileSystem& fs, const StoreLayout& layout, const std::string& directory,
-                            const format::Manifest& manifest) {
+                            const format::Manifest& manifest, const PackSet& known) {
   std::set<Uuid> needed;
   for (const auto& reference : manifest.references) needed.insert(reference.address.pack);
   needed.erase(Uuid{});
   PackSet packs;
+  std::optional<RunDirectory> own;
   for (const Uuid& uuid : needed) {
+    if (const auto open = known.find(uuid); open != known.end()) {
+      packs.insert(*open);
+      continue;
+    }
     constexpr int attempts = 3;  // a pack may be retired between the listing and the opening
     for (int attempt = 1;; ++attempt) {
-      const auto pack = find_pack(fs, layout, directory, uuid);
+      if (!own || attempt > 1) own = list_run(fs, layout, directory);
+      const auto pack = find_pack(fs, layout, *own, uuid);
       if (!pack) {
         throw Error(ErrorCode::corrupt,
                     fmt::format("{}: a checkpoint of this run refers to pack {}, which is missing",

@@ -90,8 +90,13 @@ std::optional<RunDirectory> find_run(FileSystem& fs, const StoreLayout& layout,
 std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
                                      const std::string& first, const Uuid& uuid);
 
-// Opens every pack that `checkpoint` refers to besides its own.
+// The same, looking into this listing of the first one's directory.
+std::optional<ScannedPack> find_pack(FileSystem& fs, const StoreLayout& layout,
+                                     const RunDirectory& first, const Uuid& uuid);
+
+// Every pack that a checkpoint of this run refers to besides its own; those that are open already
+// are taken from `known`.
 PackSet open_referred_packs(FileSystem& fs, const StoreLayout& layout, const std::string& directory,
-                            const format::Manifest& manifest);
+                            const format::Manifest& manifest, const PackSet& known = {});
 
 }  // namespace ckp

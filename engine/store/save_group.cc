@@ -111,7 +111,7 @@ class SaveGroup {
     fill_in(report, written);
     CheckpointRecord record = run_.of_this_attempt(record_of(save));
     record.nonfinite = written.nonfinite;
-    member.pack->describe(std::move(written.manifest), std::move(record));
+    member.pack->describe(std::move(written.manifest), std::move(record), live.packs());
     member.chunks = std::move(written.chunks);
   }
 
@@ -147,7 +147,7 @@ class SaveGroup {
       commits.push_back(member.pack->commit());
       committing.push_back(&member);
     });
-    commit_packs(*run_.core, commits);
+    commit_packs(*run_.core, run_.last_commit, commits);
     for (std::size_t i = 0; i < commits.size(); ++i) {
       SaveJob& job = committing[i]->job;
       job.error = commits[i].error;

@@ -64,8 +64,37 @@ TEST_F(CommitTest, AnOldAttemptCannotCommit) {
   newer.journal = *Uuid::from_hex("0123456789abcdef0123456789abcdef");
   test::FaultyFileSystem fs;
   fs.open(path() / "runs" / run.record().directory / to_file_name(newer), OpenMode::create_new);
+  {
+    StoreLock lock(*posix_file_system(), StoreLayout{path()}, store.uuid(), 1000);
+    lock.begin(run.record().directory);  // A4
+    lock.end_without_index();
+  }
   expect_error(ErrorCode::locked, "attempt 2", [&] { save(run, 2); });
   EXPECT_EQ(store.checkpoints(run.record().id).size(), 1u);
+}
+
+// What a save costs must not grow with the number of checkpoints: a directory is listed only after
+// somebody else has changed the store.
+TEST_F(CommitTest, ASaveListsNoDirectoryWhileTheProcessIsAlone) {
+  const auto fs = faulty();
+  StoreOptions options;
+  options.file_system = fs;
+  Store store = Store::create(path(), options);
+  ckp::Run run = store.create_run(run_options("cnn"));
+  ckp::Run other = store.create_run(run_options("mlp"));
+  save(run, 1);
+  save(run, 2);
+  const auto listings_of_a_save = [&](int epoch) {
+    fs->clear_log();
+    save(run, epoch);
+    const auto log = fs->log();
+    return std::count_if(log.begin(), log.end(),
+                         [](const std::string& line) { return line.starts_with("list "); });
+  };
+  EXPECT_EQ(listings_of_a_save(3), 0);
+  save(other, 1);
+  EXPECT_EQ(listings_of_a_save(4), 1);
+  EXPECT_EQ(listings_of_a_save(5), 0);
 }
 
 TEST_F(CommitTest, AHeldStoreIsReportedWithItsHolder) {
