@@ -22,6 +22,7 @@ std::string name_in(const ScannedPack& file, PackState state, std::uint64_t reti
   PackName name = file.name;
   name.state = state;
   name.retired = retired;
+  name.trash_until = 0;
   return to_file_name(name);
 }
 
@@ -163,7 +164,7 @@ class Carrier {
       if (repair.file) {
         rename_synced(made.path(), repair.file->path, true);
       } else {
-        const ScannedPack none{{PackState::retired, repair.uuid, number_, 0, 0, number_}, {}};
+        const ScannedPack none{{PackState::retired, repair.uuid, number_, 0, 0, number_, 0}, {}};
         rename_synced(made.path(), path_in_run(repair, name_in(none, PackState::retired, number_)),
                       false);
       }
@@ -216,7 +217,7 @@ class Carrier {
     for (const PackRepair& repair : plan_.packs) {
       if (!repair.remove) continue;
       auto from = repair.file->path;
-      if (repair.file->name.state == PackState::live) {
+      if (repair.file->name.is_kept()) {
         from = path_in_run(repair, name_in(*repair.file, PackState::retired, number_));
         rename_synced(repair.file->path, from, false);
       }

@@ -83,7 +83,7 @@ KnownChunks::Answer KnownChunks::find(const std::string& directory,
 std::vector<Finding> check_references(StoreCore& core, const Snapshot& snapshot, unsigned threads) {
   std::vector<const PackFacts*> users;
   for (const auto& [uuid, pack] : snapshot.packs) {
-    if (pack.file.name.state == PackState::live && !pack.needs.empty()) users.push_back(&pack);
+    if (pack.file.name.is_kept() && !pack.needs.empty()) users.push_back(&pack);
   }
   KnownChunks known(core);
   std::vector<std::optional<Finding>> found(users.size());

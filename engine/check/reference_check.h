@@ -38,7 +38,7 @@ class KnownChunks {
   std::map<Uuid, Pack> packs_;
 };
 
-// One finding for each live checkpoint that lacks chunks of other packs.
+// One finding for each checkpoint, live or in the trash, that lacks chunks of other packs.
 std::vector<Finding> check_references(StoreCore& core, const Snapshot& snapshot, unsigned threads);
 
 }  // namespace ckp

@@ -12,9 +12,16 @@
 #include "retention/prune.h"
 #include "store/identity.h"
 #include "store/marks.h"
+#include "store/trash.h"
 
 namespace ckp {
 namespace {
+
+// Older versions must not open the store then.
+bool may_have_trash(FileSystem& fs, const StoreLayout& layout) {
+  if (!fs.status(layout.runs())) return false;
+  return !trash_files(fs, layout).empty() || !list_unreachable_runs(fs, layout).empty();
+}
 
 // `problem` is empty when the file is as it should be.
 NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& clock) {
@@ -42,6 +49,7 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
   found.identity.uuid = remembered ? *remembered : marked ? *marked : random_uuid();
   if (fs.status(layout.marks()) || is_link_to_nowhere(fs, layout.marks()))
     found.identity.features.read_only = format::feature::marks | format::feature::later_facts;
+  if (may_have_trash(fs, layout)) found.identity.features.refuse = format::feature::trash;
   found.identity.created_ns = clock.now_ns();
   return found;
 }

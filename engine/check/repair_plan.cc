@@ -111,6 +111,9 @@ class Planner {
   static bool is_live(const Patient& patient) {
     return patient.facts != nullptr && patient.facts->file.name.state == PackState::live;
   }
+  static bool is_in_trash(const Patient& patient) {
+    return patient.facts != nullptr && patient.facts->file.name.in_trash();
+  }
   static bool has_record(const Patient& patient) { return !patient.facts->record.id.is_nil(); }
   static CheckpointRecord record_of(const Patient& patient) {
     return describe(*patient.content, *patient.manifest, patient.facts->file.name.commit);
@@ -231,11 +234,12 @@ class Planner {
         patient.manifest && is_whole(*patient.manifest, uuid, [&](const auto& reference) {
           return chunks.contains(reference.address.number);
         });
-    const bool checkpoint_lost = live && !whole;
-    const RepairAction action = checkpoint_lost && patient.manifest ? RepairAction::salvage
-                                : chunks.empty() && !whole          ? RepairAction::set_aside
-                                : checkpoint_lost                   ? RepairAction::keep_chunks
-                                                                    : RepairAction::mend_pack;
+    // What is in the trash is not salvaged: nobody wanted it. It leaves the trash.
+    const bool checkpoint_lost = (live || is_in_trash(patient)) && !whole;
+    const RepairAction action = live && !whole && patient.manifest ? RepairAction::salvage
+                                : chunks.empty() && !whole         ? RepairAction::set_aside
+                                : checkpoint_lost                  ? RepairAction::keep_chunks
+                                                                   : RepairAction::mend_pack;
     PackRepair& repair = add_pack(action, uuid, patient.facts, record ? &*record : nullptr);
     if (patient.facts == nullptr) repair.directory = directory_of_user(patient);
     repair.rewrite = !chunks.empty() || whole;
@@ -279,7 +283,7 @@ class Planner {
 
   // A checkpoint in a sound file, which has lost chunks in other packs.
   void plan_dependent(const PackFacts& pack) {
-    if (pack.file.name.state != PackState::live) return;
+    if (!pack.file.name.is_kept()) return;
     const bool hit = std::any_of(found_.lost.begin(), found_.lost.end(),
                                  [&](const auto& one) { return pack.needs.contains(one.pack); });
     if (!hit) return;
@@ -287,7 +291,9 @@ class Planner {
     if (!manifest) return;
     const Uuid& uuid = pack.file.name.uuid;
     if (is_whole(*manifest, uuid, [](const auto&) { return true; })) return;
-    PackRepair& repair = add_pack(RepairAction::salvage, uuid, &pack, &pack.record);
+    const bool live = pack.file.name.state == PackState::live;
+    PackRepair& repair = add_pack(live ? RepairAction::salvage : RepairAction::keep_chunks, uuid,
+                                  &pack, &pack.record);
     repair.retire = true;
     RepairStep& step = step_of(repair);
     for (const format::ChunkReference& reference : manifest->references) {
@@ -297,7 +303,7 @@ class Planner {
                                step.chunks_lost == 1
                                    ? "1 chunk of another pack"
                                    : fmt::format("{} chunks of other packs", step.chunks_lost));
-    add_salvage(repair, *manifest, pack.record);
+    if (live) add_salvage(repair, *manifest, pack.record);
   }
 
   void add_salvage(PackRepair& repair, const format::Manifest& manifest,

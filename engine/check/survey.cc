@@ -67,8 +67,8 @@ class Surveyor {
                                    check.refused->code() != ErrorCode::read_only});
       return;
     }
-    const bool live = pack.file.name.state == PackState::live;
-    if (check.problems.empty() && (!live || !pack.record.id.is_nil())) return;
+    const bool kept = pack.file.name.is_kept();
+    if (check.problems.empty() && (!kept || !pack.record.id.is_nil())) return;
     if (check.directory && check.directory->header.uuid == pack.file.name.uuid &&
         check.problems.empty() && !check.directory->manifests.empty()) {
       found_.misplaced.push_back(pack.file.path);  // another run's directory
@@ -154,12 +154,12 @@ class Surveyor {
     }
   }
 
-  // Every chunk that a live checkpoint refers to and does not find, and those that a damaged pack
-  // lists.
+  // Every chunk that a checkpoint, live or in the trash, refers to and does not find, and those
+  // that a damaged pack lists.
   void find_wanted() {
     KnownChunks known(core_);
     for (const auto& [uuid, pack] : found_.snapshot.packs) {
-      if (pack.file.name.state != PackState::live) continue;
+      if (!pack.file.name.is_kept()) continue;
       if (pack.needs.empty() && !found_.patients.contains(uuid)) continue;
       if (const auto manifest = manifest_of(core_, found_, pack)) {
         find_wanted_of(pack, *manifest, known);

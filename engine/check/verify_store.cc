@@ -181,11 +181,11 @@ class StoreVerifier {
     if (live) ++report_.checkpoints;
     if (!check.problems.empty()) {
       add_problems(pack, check);
-    } else if (live && check.directory->manifests.empty()) {
+    } else if (pack.file.name.is_kept() && check.directory->manifests.empty()) {
       add_finding(
           path, run_name(pack),
           fmt::format("{}: the name is a checkpoint's, but the file has no manifest", path));
-    } else if (live && pack.record.id.is_nil()) {
+    } else if (pack.file.name.is_kept() && pack.record.id.is_nil()) {
       check_name(pack, path);
     } else if (live) {
       CheckpointRecord record = pack.record;
@@ -250,18 +250,18 @@ class StoreVerifier {
     }
   }
 
-  // Live checkpoints that may use chunks of `pack`, itself first, with their manifests.
+  // Live and trashed checkpoints that may use chunks of `pack`, itself first, with their manifests.
   template <class Visit>
   void for_each_user(const PackFacts& pack, const PackCheck& check, const Visit& visit) const {
     const bool chunks_hit = std::any_of(check.problems.begin(), check.problems.end(),
                                         [](const PackProblem& p) { return p.chunk >= 0; });
     if (!chunks_hit) return;
     const Uuid& uuid = pack.file.name.uuid;
-    if (pack.file.name.state == PackState::live && check.manifest) {
+    if (pack.file.name.is_kept() && check.manifest) {
       visit(record_of(pack, check), *check.manifest);
     }
     for (const auto& [user, facts] : snapshot_.packs) {
-      if (facts.file.name.state != PackState::live || !facts.needs.contains(uuid)) continue;
+      if (!facts.file.name.is_kept() || !facts.needs.contains(uuid)) continue;
       try {
         const ScannedCheckpoint checkpoint = read_checkpoint(core_.fs(), facts.file);
         visit(checkpoint.record, checkpoint.manifest);

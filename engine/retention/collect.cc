@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ckp/error.h"
+#include "store/trash.h"
 
 namespace ckp {
 namespace {
@@ -31,11 +32,11 @@ std::string reason_to_stay(const Snapshot& snapshot, const Roots& roots, const P
 
 // Nothing when the pack must stay as it is, or is not worth the work.
 std::optional<PlannedRewrite> plan_rewrite(const Roots& roots, const PackFacts& pack,
-                                           double waste_threshold) {
+                                           std::uint64_t size, double waste_threshold) {
   const Uuid& uuid = pack.file.name.uuid;
   if (roots.contains(uuid) || roots.unreadable_user_of(pack.file.name)) return std::nullopt;
   if (!pack.readable || !pack.rewritable) return std::nullopt;
-  PlannedRewrite rewrite{uuid, roots.needed_of(uuid), pack.size, 0};
+  PlannedRewrite rewrite{uuid, roots.needed_of(uuid), size, 0};
   std::vector<std::uint32_t> sizes;
   for (const StoredChunk& chunk : pack.chunks) {
     if (rewrite.needed.contains(chunk.number)) sizes.push_back(chunk.stored_size);
@@ -62,35 +63,43 @@ std::filesystem::path dead_path(const ScannedPack& file) {
   return renamed(file.path, name);
 }
 
-// The path of a pack of `going` after R2, of any other as it was.
-ScannedPack after_retiring(const ScannedPack& file, const std::set<Uuid>& going,
+// What a pack is called after R2. One that leaves the trash was retired when it went there: what
+// saves may refer to it since then has not changed.
+ScannedPack after_retiring(const ScannedPack& file, const Departures& departures,
                            std::uint64_t number) {
-  if (!going.contains(file.name.uuid)) return file;
   ScannedPack retired = file;
-  retired.name.state = PackState::retired;
-  retired.name.retired = number;
+  if (departures.expired.contains(file.name.uuid)) {
+    retired.name.trash_until = 0;
+  } else if (departures.going.contains(file.name.uuid)) {
+    const auto until = departures.trash_until.find(file.name.uuid);
+    retired.name.state = PackState::retired;
+    retired.name.retired = number;
+    if (until != departures.trash_until.end()) retired.name.trash_until = until->second;
+  }
   retired.path = renamed(file.path, retired.name);
   return retired;
 }
 
 // R2.
-void retire(FileSystem& fs, const Snapshot& snapshot, const std::set<Uuid>& going,
+void retire(FileSystem& fs, const Snapshot& snapshot, const Departures& departures,
             std::uint64_t number) {
   std::set<std::filesystem::path> touched;
-  for (const Uuid& uuid : going) {
-    const ScannedPack& file = snapshot.packs.at(uuid).file;
-    fs.rename(file.path, after_retiring(file, going, number).path);
-    touched.insert(file.path.parent_path());
+  for (const std::set<Uuid>* leaving : {&departures.going, &departures.expired}) {
+    for (const Uuid& uuid : *leaving) {
+      const ScannedPack& file = snapshot.packs.at(uuid).file;
+      fs.rename(file.path, after_retiring(file, departures, number).path);
+      touched.insert(file.path.parent_path());
+    }
   }
   sync_all(fs, touched);
 }
 
 // R4.
-void mark_dead(FileSystem& fs, const Snapshot& snapshot, const std::set<Uuid>& going,
+void mark_dead(FileSystem& fs, const Snapshot& snapshot, const Departures& departures,
                const std::set<Uuid>& doomed, std::uint64_t number) {
   std::set<std::filesystem::path> touched;
   for (const Uuid& uuid : doomed) {
-    const ScannedPack file = after_retiring(snapshot.packs.at(uuid).file, going, number);
+    const ScannedPack file = after_retiring(snapshot.packs.at(uuid).file, departures, number);
     fs.rename(file.path, dead_path(file));
     touched.insert(file.path.parent_path());
   }
@@ -122,12 +131,23 @@ void remove_empty_runs(StoreCore& core, const Snapshot& snapshot) {
 
 }  // namespace
 
-Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
+std::set<Uuid> expired_trash(const Snapshot& snapshot, std::int64_t now_ns, bool all) {
+  constexpr std::int64_t second_ns = 1'000'000'000;
+  std::set<Uuid> expired;
+  for (const auto& [uuid, pack] : snapshot.packs) {
+    const PackName& name = pack.file.name;
+    if (name.in_trash() && (all || name.trash_until <= now_ns / second_ns)) expired.insert(uuid);
+  }
+  return expired;
+}
+
+Roots::Roots(const Snapshot& snapshot, const Departures& departures) {
   const auto oldest_save = snapshot.oldest_save();
   for (const auto& [uuid, pack] : snapshot.packs) {
-    bool is_root = pack.file.name.state == PackState::live && !going.contains(uuid);
+    const PackName& name = pack.file.name;
+    bool is_root = name.is_kept() && !departures.takes(uuid);
     if (oldest_save && !is_root) {
-      is_root = going.contains(uuid) || pack.file.name.retired > *oldest_save;
+      is_root = departures.going.contains(uuid) || name.retired > *oldest_save;
     }
     if (!is_root) continue;
     packs_.insert(uuid);
@@ -140,10 +160,12 @@ Roots::Roots(const Snapshot& snapshot, const std::set<Uuid>& going) {
 std::optional<UnreadableUser> Roots::unreadable_user_of(const PackName& pack) const {
   if (!unreachable_run_.empty()) return UnreadableUser{unreachable_run_, "mount its disk"};
   for (const PackFacts* user : unreadable_) {
-    if (!user->newer && pack.commit > user->file.name.commit) continue;
+    const PackName& name = user->file.name;
+    if (!user->newer && pack.commit > name.commit) continue;
     return UnreadableUser{user->file.path.string(),
-                          user->newer ? "a newer version has written it"
-                                      : "ckptool repair mends it or sets it aside"};
+                          user->newer       ? "a newer version has written it"
+                          : name.in_trash() ? "prune --empty-trash gives it up"
+                                            : "ckptool repair mends it or sets it aside"};
   }
   return std::nullopt;
 }
@@ -167,26 +189,35 @@ std::uint64_t Collection::bytes() const {
   return sum;
 }
 
-Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going,
-                           double waste_threshold) {
+std::uint64_t Collection::size_after(const Uuid& pack, std::uint64_t size) const {
+  for (const PlannedRewrite& rewrite : rewrites) {
+    if (rewrite.pack == pack) return rewrite.bytes_after;
+  }
+  return size;
+}
+
+Collection plan_collection(const Snapshot& snapshot, const Departures& departures,
+                           double waste_threshold, const Collection& earlier) {
   Collection collection;
-  const Roots roots(snapshot, going);
+  const Roots roots(snapshot, departures);
   for (const auto& [uuid, pack] : snapshot.packs) {
-    const bool goes = going.contains(uuid);
-    if (!goes && pack.file.name.state != PackState::retired) continue;
+    const bool leaves = departures.takes(uuid);
+    if (!leaves && pack.file.name.state != PackState::retired) continue;
+    if (earlier.doomed.contains(uuid)) continue;
+    const std::uint64_t size = earlier.size_after(uuid, pack.size);
     std::string reason = reason_to_stay(snapshot, roots, pack.file.name);
     if (reason.empty()) {
       collection.doomed.insert(uuid);
-      collection.doomed_bytes += pack.size;
+      collection.doomed_bytes += size;
       continue;
     }
-    if (goes) collection.held.emplace(uuid, std::move(reason));
-    if (auto rewrite = plan_rewrite(roots, pack, waste_threshold)) {
+    if (leaves) collection.held.emplace(uuid, std::move(reason));
+    if (auto rewrite = plan_rewrite(roots, pack, size, waste_threshold)) {
       collection.rewrites.push_back(std::move(*rewrite));
     }
   }
   for (const LooseFile& file : snapshot.loose) {
-    if (file.held) continue;
+    if (file.held || !earlier.garbage.empty()) continue;
     collection.garbage.push_back(file);
     collection.garbage_bytes += file.size;
   }
@@ -194,20 +225,22 @@ Collection plan_collection(const Snapshot& snapshot, const std::set<Uuid>& going
 }
 
 void retire_and_collect(StoreCore& core, StoreLock& lock, const Snapshot& snapshot,
-                        const std::set<Uuid>& going, const Collection& collection) {
+                        const Departures& departures, const Collection& collection) {
   FileSystem& fs = core.fs();
   core.prepare_for_removal(lock);
   const bool trusted = core.is_trusted(lock);
-  if (!going.empty() || !collection.doomed.empty()) {
+  const std::vector<Uuid> going(departures.going.begin(), departures.going.end());
+  if (!departures.trash_until.empty()) announce_trash(core);
+  if (!going.empty() || !departures.expired.empty() || !collection.doomed.empty()) {
     const std::uint64_t number = lock.begin(all_runs);
-    retire(fs, snapshot, going, number);
-    mark_dead(fs, snapshot, going, collection.doomed, number);
-    const std::vector<Uuid> packs(going.begin(), going.end());
+    retire(fs, snapshot, departures, number);
+    mark_dead(fs, snapshot, departures, collection.doomed, number);
     core.finish_removal(lock, trusted, [&](IndexUpdate& update) {  // R5
-      for (const Uuid& uuid : packs) update.erase_checkpoint(uuid);
-      if (!packs.empty()) update.erase_chunks(packs);
+      for (const Uuid& uuid : going) update.erase_checkpoint(uuid);
+      if (!going.empty()) update.erase_chunks(going);
     });
   }
+  if (departures.trash_until.empty()) denounce_trash(core);
 }
 
 void unlink_dead(StoreCore& core, const Snapshot& snapshot, const std::set<Uuid>& doomed,

@@ -7,12 +7,14 @@
 #include <set>
 
 #include "ckp/error.h"
+#include "ckp/shell_word.h"
 #include "retention/prune_checks.h"
 #include "retention/rewrite.h"
 #include "store/hold.h"
 #include "store/marks.h"
 #include "store/reserve.h"
 #include "store/run_impl.h"
+#include "store/trash.h"
 
 namespace ckp {
 namespace {
@@ -58,9 +60,37 @@ void check_rules(const KeepPolicy& policy, const std::vector<PruneEntry>& entrie
 struct Plan {
   PrunePlan report;
   std::set<Uuid> chosen;  // runs
-  std::set<Uuid> going;   // checkpoints
+  Departures departures;
   Collection collection;
 };
+
+void check_trash(const PruneOptions& options) {
+  if (options.trash_ns >= 0) return;
+  throw Error(ErrorCode::invalid_argument, "the time in the trash is negative");
+}
+
+// What such a one needs nobody knows: as long as it was in the trash nothing could be collected.
+void check_can_come_back(const StoreCore& core, const PackFacts& pack,
+                         const PruneOptions& options) {
+  if (options.trash_ns == 0 || pack.readable) return;
+  throw Error(ErrorCode::corrupt,
+              fmt::format("{}: cannot be read, so the trash could not bring it back; nothing was "
+                          "deleted; save what can be saved: ckptool repair {}; or remove it for "
+                          "good, without --trash",
+                          pack.file.path.string(), shell_word(core.layout().root.string())));
+}
+
+// Whatever takes checkpoints away also empties the trash of what has been there long enough.
+void add_trash(const StoreCore& core, const Snapshot& snapshot, const PruneOptions& options,
+               Departures& departures) {
+  const std::int64_t now_ns = core.clock().now_ns();
+  departures.expired = expired_trash(snapshot, now_ns, options.empty_trash);
+  if (options.trash_ns == 0) return;
+  for (const Uuid& id : departures.going) {
+    const std::int64_t saved_ns = snapshot.packs.at(id).record.created_ns;
+    departures.trash_until[id] = trash_until(now_ns, saved_ns, options.trash_ns);
+  }
+}
 
 // Whatever the rules say.
 void keep_aliased(const std::map<std::string, AliasChange>& aliases, KeepDecision& decision) {
@@ -76,20 +106,22 @@ Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& poli
                std::span<const std::string> names, const PruneOptions& options) {
   Plan plan;
   plan.chosen = choose_runs(core, snapshot, names);
+  const bool only_trash = policy.empty() && options.empty_trash;
   const Marks marks = read_marks(core);
   const auto aliases = current_aliases(marks.aliases);
   for (const RunFacts& run : snapshot.runs) {
-    if (!run.record || !plan.chosen.contains(run.record->id)) continue;
+    if (only_trash || !run.record || !plan.chosen.contains(run.record->id)) continue;
     std::vector<CheckpointRecord> checkpoints = run.checkpoints;
     for (CheckpointRecord& checkpoint : checkpoints) marks.facts.apply_to(checkpoint);
     for (KeepDecision& decision : decide(policy, *run.record, checkpoints, core.clock().now_ns())) {
       keep_aliased(aliases, decision);
-      if (!decision.keep) plan.going.insert(decision.checkpoint.id);
+      if (!decision.keep) plan.departures.going.insert(decision.checkpoint.id);
       plan.report.entries.push_back({std::move(decision), run.record->name, 0, {}});
     }
   }
   check_rules(policy, plan.report.entries);
-  plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
+  add_trash(core, snapshot, options, plan.departures);
+  plan.collection = plan_collection(snapshot, plan.departures, options.waste_threshold);
   return plan;
 }
 
@@ -101,14 +133,39 @@ void report_rewrites(const Snapshot& snapshot, const Collection& collection, Pru
   }
 }
 
+// What is in the trash when the plan has been carried out.
+void report_trash(const Snapshot& snapshot, const Plan& plan, double waste_threshold,
+                  PrunePlan& report) {
+  Departures emptied = plan.departures;
+  emptied.trash_until.clear();
+  for (const auto& [uuid, pack] : snapshot.packs) {
+    const bool goes = plan.departures.trash_until.contains(uuid);
+    const bool stays = pack.file.name.in_trash() && !plan.departures.expired.contains(uuid);
+    if (!goes && !stays) continue;
+    if (stays) emptied.expired.insert(uuid);
+    if (goes) report.bytes_trashed += pack.size;
+    ++report.trash_checkpoints;
+    report.trash_bytes += pack.size;
+  }
+  report.expired = plan.departures.expired.size();
+  if (report.trash_checkpoints == 0) return;
+  report.trash_frees = plan_collection(snapshot, emptied, waste_threshold, plan.collection).bytes();
+}
+
 // What a plan's collection frees, or has freed.
-PrunePlan report_of(const Snapshot& snapshot, Plan plan) {
+PrunePlan report_of(const Snapshot& snapshot, Plan plan, double waste_threshold) {
   PrunePlan& report = plan.report;
   report_rewrites(snapshot, plan.collection, report);
+  report_trash(snapshot, plan, waste_threshold, report);
   for (PruneEntry& entry : report.entries) {
     if (entry.decision.keep) continue;
     const Uuid& id = entry.decision.checkpoint.id;
     const std::uint64_t size = snapshot.packs.at(id).size;
+    const auto until = plan.departures.trash_until.find(id);
+    if (until != plan.departures.trash_until.end()) {
+      entry.trash_until_ns = until->second * 1'000'000'000;
+      continue;
+    }
     const auto held = plan.collection.held.find(id);
     if (held == plan.collection.held.end()) {
       entry.bytes_freed = size;
@@ -123,7 +180,9 @@ PrunePlan report_of(const Snapshot& snapshot, Plan plan) {
   }
   report.bytes_freed = plan.collection.bytes();
   report.garbage_files = plan.collection.garbage.size() + plan.collection.doomed.size();
-  for (const Uuid& id : plan.going) report.garbage_files -= plan.collection.doomed.count(id);
+  for (const Uuid& id : plan.collection.doomed) {
+    if (plan.departures.takes(id)) --report.garbage_files;
+  }
   return std::move(report);
 }
 
@@ -134,16 +193,17 @@ Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const K
   // One that was pruned between its listing and its reading is not listed again.
   if (has_unreadable(snapshot)) snapshot = take_snapshot(core, cache);
   Plan plan = make_plan(core, snapshot, policy, runs, options);
-  check_all_readable(core, snapshot, plan.chosen, plan.going);
-  check_none_lost(core, snapshot, plan.going);
-  check_survivors(core, snapshot, plan.going);
+  check_all_readable(core, snapshot, plan.chosen, plan.departures.going);
+  check_none_lost(core, snapshot, plan.departures.going);
+  check_survivors(core, snapshot, plan.departures.going);
   return plan;
 }
 
 // R1 to R6, then the rewrites: `read` does R1's reading outside the lock and fills `cache`,
 // `choose` makes the plan from a snapshot under it. Returns what was done.
 template <class Read, class Choose>
-PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const Choose& choose) {
+PrunePlan carry_out(StoreCore& core, PackCache& cache, const PruneOptions& options,
+                    const Read& read, const Choose& choose) {
   std::optional<DeletionLock> deletion;
   Snapshot snapshot;
   Plan plan;
@@ -156,12 +216,12 @@ PrunePlan carry_out(StoreCore& core, PackCache& cache, const Read& read, const C
       deletion->check_not_on_hold(lock);
       snapshot = take_snapshot(core, cache);
       plan = choose(snapshot);
-      retire_and_collect(core, lock, snapshot, plan.going, plan.collection);
+      retire_and_collect(core, lock, snapshot, plan.departures, plan.collection);
     }
     unlink_dead(core, snapshot, plan.collection.doomed, plan.collection.garbage);
   }
   plan.report.notes = rewrite_packs(core, cache, plan.collection);
-  return report_of(snapshot, std::move(plan));
+  return report_of(snapshot, std::move(plan), options.waste_threshold);
 }
 
 }  // namespace
@@ -184,20 +244,21 @@ PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const 
   PackCache cache;
   Snapshot snapshot;
   Plan plan = checked_plan(core, cache, snapshot, policy, runs, options);
-  return report_of(snapshot, std::move(plan));
+  return report_of(snapshot, std::move(plan), options.waste_threshold);
 }
 
 PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
                 const PruneOptions& options) {
   check_may_delete(core, options);
+  check_trash(options);
   PackCache cache;
   const auto read = [&] {
     Snapshot snapshot;
     checked_plan(core, cache, snapshot, policy, runs, options);
   };
-  return carry_out(core, cache, read, [&](const Snapshot& snapshot) {
+  return carry_out(core, cache, options, read, [&](const Snapshot& snapshot) {
     Plan plan = make_plan(core, snapshot, policy, runs, options);
-    check_all_readable(core, snapshot, plan.chosen, plan.going);
+    check_all_readable(core, snapshot, plan.chosen, plan.departures.going);
     return plan;
   });
 }
@@ -205,6 +266,7 @@ PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::
 std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints,
                                  const PruneOptions& options) {
   check_may_delete(core, options);
+  check_trash(options);
   const auto choose = [&](const Snapshot& snapshot) {
     Plan plan;
     for (const Uuid& id : checkpoints) {
@@ -216,15 +278,17 @@ std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoi
         throw Error(ErrorCode::not_found, fmt::format("{}: checkpoint {} is gone (pruned)",
                                                       core.layout().root.string(), id.short_hex()));
       }
-      plan.going.insert(id);
+      check_can_come_back(core, found->second, options);
+      plan.departures.going.insert(id);
     }
-    check_not_aliased(core, plan.going);
-    plan.collection = plan_collection(snapshot, plan.going, options.waste_threshold);
+    check_not_aliased(core, plan.departures.going);
+    add_trash(core, snapshot, options, plan.departures);
+    plan.collection = plan_collection(snapshot, plan.departures, options.waste_threshold);
     return plan;
   };
   PackCache cache;
   const auto read = [&] { choose(take_snapshot(core, cache)); };
-  return carry_out(core, cache, read, choose).bytes_freed;
+  return carry_out(core, cache, options, read, choose).bytes_freed;
 }
 
 }  // namespace ckp

@@ -17,20 +17,22 @@ namespace {
 
 struct Target {
   std::size_t run = 0;  // index into the snapshot's runs
-  std::set<Uuid> going;
+  Departures departures;
 };
 
+// What it has in the trash goes with the run.
 Target find_target(StoreCore& core, const Snapshot& snapshot, const RunDirectory& directory) {
   Target target;
+  target.departures.expired = expired_trash(snapshot, core.clock().now_ns(), false);
   const auto found =
       std::find_if(snapshot.runs.begin(), snapshot.runs.end(),
                    [&](const RunFacts& run) { return run.directory.name == directory.name; });
   if (found == snapshot.runs.end()) throw no_such_run(core, directory.name);
   target.run = static_cast<std::size_t>(found - snapshot.runs.begin());
   for (const auto& [uuid, pack] : snapshot.packs) {
-    if (pack.run == target.run && pack.file.name.state == PackState::live) {
-      target.going.insert(uuid);
-    }
+    if (pack.run != target.run) continue;
+    if (pack.file.name.state == PackState::live) target.departures.going.insert(uuid);
+    if (pack.file.name.in_trash()) target.departures.expired.insert(uuid);
   }
   return target;
 }
@@ -69,8 +71,11 @@ std::filesystem::path move_away(StoreCore& core, const RunDirectory& directory) 
 
 enum class Which { any, empty };
 
-void check_empty_run(const RunFacts& run, const Target& target) {
-  if (target.going.empty()) return;
+void check_empty_run(const RunFacts& run, const Snapshot& snapshot, std::size_t number) {
+  const bool empty = std::none_of(snapshot.packs.begin(), snapshot.packs.end(), [&](auto& pack) {
+    return pack.second.run == number && pack.second.file.name.is_kept();
+  });
+  if (empty) return;
   throw Error(ErrorCode::already_exists,
               fmt::format("{}: the run has checkpoints", run.directory.path.string()));
 }
@@ -85,10 +90,10 @@ Collection take_away(StoreCore& core, PackCache& cache, const RunDirectory& dire
   const Target target = find_target(core, snapshot, directory);
   const RunFacts& run = snapshot.runs[target.run];
   check_not_held(core, run);
-  if (which == Which::empty) check_empty_run(run, target);
-  check_not_aliased(core, target.going);
-  Collection collection = plan_collection(snapshot, target.going, options.waste_threshold);
-  retire_and_collect(core, lock, snapshot, target.going, collection);
+  if (which == Which::empty) check_empty_run(run, snapshot, target.run);
+  check_not_aliased(core, target.departures.going);
+  Collection collection = plan_collection(snapshot, target.departures, options.waste_threshold);
+  retire_and_collect(core, lock, snapshot, target.departures, collection);
 
   const bool trusted = core.is_trusted(lock);
   lock.begin(all_runs);
@@ -123,6 +128,13 @@ std::uint64_t remove_one(StoreCore& core, const RunDirectory& directory,
 std::uint64_t remove_run(StoreCore& core, std::string_view name_or_id,
                          const PruneOptions& options) {
   check_may_delete(core, options);
+  if (options.trash_ns != 0) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("run {}: a run that is removed loses its record and cannot be brought "
+                            "back, so nothing of it goes to the trash; nothing was deleted; remove "
+                            "its checkpoints by their addresses instead",
+                            name_or_id));
+  }
   const auto directory = find_run(core.fs(), core.layout(), name_or_id);
   if (!directory) throw no_such_run(core, name_or_id);
   return remove_one(core, *directory, options, Which::any);

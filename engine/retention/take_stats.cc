@@ -204,6 +204,7 @@ class StatsTaker {
 
   void count_pack(const Uuid& uuid, const PackFacts& pack) {
     DiskBytes& disk = stats_.runs[pack.run].disk;
+    const bool in_trash = pack.file.name.in_trash();
     const bool live = pack.file.name.state == PackState::live;
     if (collection_.doomed.contains(uuid)) {
       disk.garbage += pack.size;
@@ -211,7 +212,7 @@ class StatsTaker {
       disk.unreadable += pack.size;
       if (!live && !is_unreachable(uuid)) add_retired_unread(pack);
     } else if (!live && !needed_.contains(uuid) && rewrite_of(uuid) == nullptr) {
-      disk.dead += pack.size;  // the whole file stays for somebody's sake
+      (in_trash ? disk.trash : disk.dead) += pack.size;  // the whole file stays
     } else {
       split_pack(uuid, pack, disk);
     }
@@ -247,7 +248,7 @@ class StatsTaker {
                                   records * format::RecordHeader::size +
                                   (records - 1) * format::TableEntry::size;
     disk.payload += payload;
-    disk.dead += dead;
+    (pack.file.name.in_trash() ? disk.trash : disk.dead) += dead;
     disk.manifests += manifests;
     disk.headers += headers;
     disk.padding += size - payload - dead - manifests - headers;
@@ -320,7 +321,7 @@ NeededBytes& NeededBytes::operator+=(const NeededBytes& from) {
 }
 
 std::uint64_t DiskBytes::total() const {
-  return payload + manifests + headers + padding + journals + garbage + dead + in_progress +
+  return payload + manifests + headers + padding + journals + garbage + trash + dead + in_progress +
          unreadable + other;
 }
 
@@ -331,6 +332,7 @@ DiskBytes& DiskBytes::operator+=(const DiskBytes& from) {
   padding += from.padding;
   journals += from.journals;
   garbage += from.garbage;
+  trash += from.trash;
   dead += from.dead;
   in_progress += from.in_progress;
   unreadable += from.unreadable;

@@ -34,7 +34,7 @@ DeletionLock::DeletionLock(StoreCore& core)
 }
 
 // Nobody can take or try the byte meanwhile: all do it under the store's lock.
-void DeletionLock::check_not_on_hold(const StoreLock&) {
+void DeletionLock::check_not_on_hold(const StoreLock&, std::string_view done) {
   if (lock_file_->lock(lock_byte::hold, LockKind::exclusive, false)) {
     lock_file_->unlock(lock_byte::hold);
     return;
@@ -44,9 +44,10 @@ void DeletionLock::check_not_on_hold(const StoreLock&) {
       ErrorCode::locked,
       fmt::format(
           "{}: {} holds the store, for a backup perhaps (ckptool hold): nothing was "
-          "deleted; try again when that has ended",
+          "{}; try again when that has ended",
           core_.layout().root.string(),
-          holder ? fmt::format("process {}", *holder) : "a process that cannot be seen from here"));
+          holder ? fmt::format("process {}", *holder) : "a process that cannot be seen from here",
+          done));
 }
 
 }  // namespace ckp

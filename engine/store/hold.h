@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "ckp/hold.h"
 #include "store/store_core.h"
@@ -19,8 +20,8 @@ StoreHold take_hold(StoreCore& core);
 class DeletionLock {
  public:
   explicit DeletionLock(StoreCore& core);
-  // Under the store's lock: Error(locked) when somebody holds the store.
-  void check_not_on_hold(const StoreLock&);
+  // Under the store's lock: Error(locked) when somebody holds the store, and nothing was `done`.
+  void check_not_on_hold(const StoreLock&, std::string_view done = "deleted");
 
  private:
   StoreCore& core_;

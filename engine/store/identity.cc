@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ckp/error.h"
+#include "io/durable_file.h"
 #include "store/store_lock.h"
 
 namespace ckp {
@@ -24,6 +25,24 @@ format::StoreIdentity read_whole_identity(FileSystem& fs, const StoreLayout& lay
   std::vector<std::byte> bytes(format::StoreIdentity::size + 1);
   bytes.resize(fs.open(layout.identity(), OpenMode::read)->read_at(0, bytes));
   return format::decode_store_identity(bytes);
+}
+
+format::StoreIdentity identity_now(FileSystem& fs, const StoreLayout& layout) {
+  std::vector<std::byte> bytes(format::StoreIdentity::size);
+  bytes.resize(fs.open(layout.identity(), OpenMode::read)->read_at(0, bytes));
+  try {
+    return format::decode_store_identity(bytes);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
+  }
+}
+
+void write_features(FileSystem& fs, const StoreLayout& layout, format::StoreIdentity identity,
+                    const format::Features& features) {
+  if (identity.features == features) return;
+  identity.features = features;
+  const auto bytes = format::encode_store_identity(identity);
+  write_durably(fs, layout.identity(), true, [&](FileAppender& file) { file.append(bytes); });
 }
 
 std::optional<Uuid> remembered_uuid(FileSystem& fs, const StoreLayout& layout) {

@@ -13,6 +13,13 @@ namespace ckp {
 // The file STORE, of which a longer one is damaged, too. Error(not_found), Error(corrupt).
 format::StoreIdentity read_whole_identity(FileSystem& fs, const StoreLayout& layout);
 
+// The same of its 128 bytes, whatever stands behind them. Errors name the file.
+format::StoreIdentity identity_now(FileSystem& fs, const StoreLayout& layout);
+
+// M3: STORE says so, durably. Written only when it does not yet. Under the store's lock.
+void write_features(FileSystem& fs, const StoreLayout& layout, format::StoreIdentity identity,
+                    const format::Features& features);
+
 // The store's uuid as the lock file has it. Nothing when it has no state block.
 std::optional<Uuid> remembered_uuid(FileSystem& fs, const StoreLayout& layout);
 

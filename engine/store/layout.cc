@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view temporary_suffix = ".tmp";
 constexpr std::string_view pack_suffix = ".ckp";
 constexpr std::string_view retired_suffix = ".retired-";
+constexpr std::string_view trash_suffix = ".trash-";
 constexpr std::string_view dead_suffix = ".dead";
 constexpr std::string_view journal_prefix = "journal-";
 constexpr std::size_t uuid_digits = 32;
@@ -68,6 +69,10 @@ bool parse_parts(NameParser& parser, PackName& name) {
   } else if (parser.literal(retired_suffix)) {
     name.state = PackState::retired;
     return parser.number(name.retired);
+  } else if (parser.literal(trash_suffix)) {
+    name.state = PackState::retired;
+    return parser.number(name.retired) && parser.literal("-") && parser.number(name.trash_until) &&
+           name.trash_until > 0 && name.trash_until <= max_trash_until;
   }
   return true;
 }
@@ -105,7 +110,9 @@ std::string to_file_name(const PackName& name) {
   std::string text =
       fmt::format("{:010}-{:09}-{}{}", name.commit, name.step, name.uuid.hex(), pack_suffix);
   if (name.state == PackState::dead) text += dead_suffix;
-  if (name.state == PackState::retired) {
+  if (name.in_trash()) {
+    text += fmt::format("{}{:010}-{:010}", trash_suffix, name.retired, name.trash_until);
+  } else if (name.state == PackState::retired) {
     text += fmt::format("{}{:010}", retired_suffix, name.retired);
   }
   return text;

@@ -43,6 +43,8 @@ struct StoreLayout {
 // the largest of all, numbers would begin again at zero, below every checkpoint that is there.
 constexpr std::uint64_t max_commit = std::uint64_t{1} << 62;
 constexpr std::uint32_t max_attempt = std::uint32_t{1} << 31;
+// In the year 2262: the last second that nanoseconds can tell.
+constexpr std::int64_t max_trash_until = 9'223'372'036;
 
 // The life of a pack's file, told by its name.
 enum class PackState { temporary, live, retired, dead };
@@ -54,6 +56,11 @@ struct PackName {
   std::int64_t step = 0;      // live, retired, dead
   std::uint64_t began = 0;    // temporary: the commit number when its save registered
   std::uint64_t retired = 0;  // retired: the commit number of its retiring
+  // Retired into the trash: seconds since 1970 until which it is kept as a whole. 0: not there.
+  std::int64_t trash_until = 0;
+  bool in_trash() const { return state == PackState::retired && trash_until > 0; }
+  // One that a user can have, now or after an undelete: all that it needs must stay.
+  bool is_kept() const { return state == PackState::live || in_trash(); }
   friend bool operator==(const PackName&, const PackName&) = default;
 };
 std::string to_file_name(const PackName& name);

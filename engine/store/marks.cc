@@ -11,6 +11,7 @@
 #include "runs/field_reader.h"
 #include "runs/journal.h"
 #include "runs/record_codec.h"
+#include "store/identity.h"
 
 namespace ckp {
 namespace {
@@ -140,16 +141,6 @@ std::optional<Marks> try_copy(std::span<const std::byte> bytes, const Uuid& stor
   }
 }
 
-format::StoreIdentity identity_now(FileSystem& fs, const StoreLayout& layout) {
-  std::vector<std::byte> bytes(format::StoreIdentity::size);
-  bytes.resize(fs.open(layout.identity(), OpenMode::read)->read_at(0, bytes));
-  try {
-    return format::decode_store_identity(bytes);
-  } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
-  }
-}
-
 // What STORE says once these marks are there.
 std::uint64_t features_of(const Marks& marks) {
   return marks.facts.count() == 0 ? format::feature::marks
@@ -253,18 +244,15 @@ Marks read_marks(const StoreCore& core) {
 }
 
 void write_marks(FileSystem& fs, const StoreLayout& layout, const Uuid& store, const Marks& marks) {
-  format::StoreIdentity identity = identity_now(fs, layout);
+  const format::StoreIdentity identity = identity_now(fs, layout);
   const std::vector<std::byte> copy = encode_copy(store, marks);
   write_durably(fs, layout.marks(), true, [&](FileAppender& file) {  // M2
     file.append(copy);
     file.append(copy);
   });
-  const std::uint64_t features = identity.features.read_only | features_of(marks);
-  if (features == identity.features.read_only) return;
-  identity.features.read_only = features;
-  const auto bytes = format::encode_store_identity(identity);
-  write_durably(fs, layout.identity(), true,  // M3
-                [&](FileAppender& file) { file.append(bytes); });
+  format::Features features = identity.features;
+  features.read_only |= features_of(marks);
+  write_features(fs, layout, identity, features);  // M3
 }
 
 void change_marks(StoreCore& core, const std::function<void(Marks&)>& change) {

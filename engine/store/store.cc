@@ -28,6 +28,8 @@
 #include "store/run_impl.h"
 #include "store/run_scan.h"
 #include "store/store_core.h"
+#include "store/trash.h"
+#include "store/undelete.h"
 
 namespace ckp {
 namespace {
@@ -39,15 +41,7 @@ format::StoreIdentity read_identity(FileSystem& fs, const StoreLayout& layout) {
                 fmt::format("{}: no store here; run: ckptool init {}", layout.root.string(),
                             shell_word(layout.root.string())));
   }
-  std::vector<std::byte> bytes(format::StoreIdentity::size);
-  const auto file = fs.open(layout.identity(), OpenMode::read);
-  bytes.resize(file->read_at(0, bytes));
-  try {
-    const auto identity = format::decode_store_identity(bytes);
-    return identity;
-  } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {}", layout.identity().string(), error.what()));
-  }
+  return identity_now(fs, layout);
 }
 
 void check_own_identity(FileSystem& fs, const StoreLayout& layout, const Uuid& claimed) {
@@ -82,6 +76,7 @@ struct Store::Impl {
   LaterFacts facts_from_files() const;
   RunList runs_of(const Search& search) const;
   std::optional<CheckpointRecord> best(const Address& address, const RunRecord& run) const;
+  CheckpointRecord find(const Address& address) const;
   CheckpointRecord find_by_id(const std::string& prefix) const;
   CheckpointRecord find_aliased(std::string_view alias, const Uuid& checkpoint) const;
 };
@@ -351,15 +346,30 @@ std::vector<std::string> Store::missing(const RunRecord& run) const {
 }
 
 CheckpointRecord Store::find(const Address& address) const {
+  try {
+    return impl_->find(address);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    std::string way_out;
+    try {
+      way_out = way_out_of_trash(*impl_->core, address);
+    } catch (const Error&) {
+      // The error that led here is the one to report.
+    }
+    throw Error(error.code(), error.what() + way_out);
+  }
+}
+
+CheckpointRecord Store::Impl::find(const Address& address) const {
   if (address.kind == Address::Kind::alias) {
-    return impl_->find_aliased(address.text, resolve_alias(*impl_->core, address.text));
+    return find_aliased(address.text, resolve_alias(*core, address.text));
   }
-  if (address.run.empty()) return impl_->find_by_id(address.text);
-  const RunRecord run = impl_->run(address.run);
+  if (address.run.empty()) return find_by_id(address.text);
+  const RunRecord record = run(address.run);
   if (address.kind == Address::Kind::best) {
-    if (auto found = impl_->best(address, run)) return std::move(*found);
+    if (auto found = best(address, record)) return std::move(*found);
   }
-  return resolve(address, run, impl_->checkpoints(run), path().string());
+  return resolve(address, record, checkpoints(record), core->layout().root.string());
 }
 
 CheckpointRecord Store::find_to_remove(const Address& address) const {
@@ -454,6 +464,18 @@ PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::strin
 PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs,
                        const PruneOptions& options) {
   return ckp::prune(*impl_->core, policy, runs, options);
+}
+
+std::vector<TrashedCheckpoint> Store::trash() const { return list_trash(*impl_->core); }
+
+CheckpointRecord Store::find_in_trash(const Address& address) const {
+  std::optional<RunRecord> record;
+  if (!address.run.empty()) record = run(address.run);
+  return ckp::find_in_trash(*impl_->core, address, record);
+}
+
+std::vector<CheckpointRecord> Store::undelete(std::span<const Uuid> checkpoints) {
+  return ckp::undelete(*impl_->core, checkpoints);
 }
 
 StoreHold Store::hold() { return take_hold(*impl_->core); }

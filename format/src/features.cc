@@ -20,6 +20,8 @@ std::string_view refuse_name(std::uint64_t bit) {
       return "derived";
     case feature::differences:
       return "differences";
+    case feature::trash:
+      return "trash";
     default:
       return "";
   }

@@ -29,6 +29,10 @@ TEST_F(HoldTest, NothingIsDeletedMeanwhile) {
     EXPECT_TRUE(contains(refused.err, "nothing was deleted")) << refused;
   }
   EXPECT_EQ(ckptool({"ls", "store", "--json"}).json()["checkpoints"].size(), 4u);
+  EXPECT_EQ(ckptool({"rm", "store", "cnn@1", "--yes", "--trash=1h"}).code, 0);
+  const Result refused = hold_and_run({"undelete", "store", "--all"});
+  EXPECT_EQ(refused.code, 11) << refused;
+  EXPECT_TRUE(contains(refused.err, "nothing was brought back")) << refused;
   EXPECT_EQ(ckptool({"prune", "store", "--keep-last=1"}).code, 0);
   EXPECT_EQ(ckptool({"ls", "store", "--json"}).json()["checkpoints"].size(), 1u);
 }

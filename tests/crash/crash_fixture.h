@@ -70,16 +70,51 @@ class CrashTest : public ::testing::Test {
     return report;
   }
 
-  void remove(Store& store, const std::string& run, const std::vector<int>& versions) {
+  using Place = test::CrashHistory::Place;
+  using Keys = std::vector<std::pair<std::string, int>>;  // runs and versions
+
+  // Moves them from one place to another, by `action`.
+  void move(const Keys& keys, Place to, const std::function<void()>& action) {
+    for (const auto& [run, version] : keys) history_.moving(run, version, to, now());
+    action();
+    for (const auto& [run, version] : keys) history_.moved(run, version, now());
+  }
+  static Place place_of_removed(const PruneOptions& options) {
+    return options.trash_ns > 0 ? Place::trash : Place::nowhere;
+  }
+  void remove(Store& store, const std::string& run, const std::vector<int>& versions,
+              const PruneOptions& options = {}) {
     std::vector<Uuid> ids;
     for (const CheckpointRecord& checkpoint : store.checkpoints(store.run(run).id)) {
       if (std::count(versions.begin(), versions.end(), checkpoint.epoch) > 0) {
         ids.push_back(checkpoint.id);
       }
     }
-    for (const int version : versions) history_.removing(run, version, now());
-    store.remove_checkpoints(ids);
-    for (const int version : versions) history_.removed(run, version, now());
+    Keys keys;
+    for (const int version : versions) keys.emplace_back(run, version);
+    move(keys, place_of_removed(options), [&] { store.remove_checkpoints(ids, options); });
+  }
+  static Keys keys_in_trash(const Store& store) {
+    Keys keys;
+    for (const TrashedCheckpoint& one : store.trash()) {
+      keys.emplace_back(one.run, static_cast<int>(one.checkpoint.epoch));
+    }
+    return keys;
+  }
+  // The n-th of the trash, for each of `numbers`.
+  void undelete(Store& store, const std::vector<std::size_t>& numbers) {
+    const Keys all = keys_in_trash(store);
+    const auto trash = store.trash();
+    Keys keys;
+    std::vector<Uuid> ids;
+    for (const std::size_t number : numbers) {
+      keys.push_back(all.at(number));
+      ids.push_back(trash[number].checkpoint.id);
+    }
+    move(keys, Place::live, [&] { store.undelete(ids); });
+  }
+  void empty_trash(Store& store) {
+    move(keys_in_trash(store), Place::nowhere, [&] { store.prune({}, {}, {.empty_trash = true}); });
   }
   void remove_run(Store& store, const std::string& run) {
     history_.removing_run(run, now());
@@ -91,16 +126,12 @@ class CrashTest : public ::testing::Test {
     KeepPolicy policy;
     policy.last = count;
     const PrunePlan plan = store.plan_prune(policy, {}, options);
-    const auto each_gone = [&](const auto& note) {
-      for (const PruneEntry& entry : plan.entries) {
-        if (!entry.decision.keep) {
-          note(entry.run, static_cast<int>(entry.decision.checkpoint.epoch));
-        }
-      }
-    };
-    each_gone([&](const auto& run, int version) { history_.removing(run, version, now()); });
-    store.prune(policy, {}, options);
-    each_gone([&](const auto& run, int version) { history_.removed(run, version, now()); });
+    Keys keys;
+    for (const PruneEntry& entry : plan.entries) {
+      if (entry.decision.keep) continue;
+      keys.emplace_back(entry.run, static_cast<int>(entry.decision.checkpoint.epoch));
+    }
+    move(keys, place_of_removed(options), [&] { store.prune(policy, {}, options); });
     return plan;
   }
 

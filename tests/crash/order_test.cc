@@ -45,6 +45,11 @@ class OrderTest : public ::testing::Test {
     name.retired = state == PackState::retired ? number : 0;
     return run_ / to_file_name(name);
   }
+  std::filesystem::path trash_path() const {
+    PackName name = *parse_pack_name(path(PackState::retired).filename().string());
+    name.trash_until = 5;
+    return run_ / to_file_name(name);
+  }
   // S1 to S4.
   void write_pack(std::uint64_t number = 1) {
     const auto file = fs_->open(path(PackState::temporary, number), OpenMode::create_new);
@@ -100,7 +105,10 @@ TEST_F(OrderTest, TheRightOrderPasses) {
   store.runs();
   KeepPolicy policy;
   policy.last = 1;
-  store.prune(policy);
+  store.prune(policy, {}, {.trash_ns = 1'000'000'000'000});
+  const Uuid trashed = store.trash().front().checkpoint.id;
+  store.undelete({&trashed, 1});
+  store.prune(policy, {}, {.empty_trash = true});
   store.rebuild_index();
   run.save(state, {.epoch = 4}).wait();
   run.finish(RunStatus::completed);
@@ -269,6 +277,34 @@ TEST_F(OrderTest, R2_RetiredBeforeItIsAnnounced) {
   make_checkpoint();
   const StoreLock held = lock();
   move(PackState::live, PackState::retired);
+  expect("R2");
+}
+
+TEST_F(OrderTest, T1_ATrashOfWhichSTOREDoesNotKnow) {
+  make_checkpoint();
+  StoreLock held = lock();
+  held.begin(all_runs);
+  fs_->rename(path(PackState::live), trash_path());
+  expect("T1");
+}
+
+TEST_F(OrderTest, T6_BackWithoutHavingBeenInTheTrash) {
+  make_checkpoint();
+  StoreLock held = lock();
+  held.begin(all_runs);
+  move(PackState::live, PackState::retired);
+  move(PackState::retired, PackState::live);
+  expect("T6");
+}
+
+TEST_F(OrderTest, R2_DeadInTheTrash) {
+  make_checkpoint();
+  StoreLock held = lock();
+  held.begin(all_runs);
+  fs_->rename(path(PackState::live), trash_path());
+  violations_.clear();
+  fs_->sync_directory(run_);
+  fs_->rename(trash_path(), path(PackState::dead));
   expect("R2");
 }
 

@@ -23,14 +23,18 @@ class RandomCrashTest : public CrashTest {
 
   void do_something(Store& store, int number, Random& random) {
     const auto runs = store.runs();
-    const std::uint64_t what = runs.empty() ? 0 : random() % 16;
+    const std::uint64_t what = runs.empty() ? 0 : random() % 20;
     if (what < 2) return save_some(store, create_run(store, fmt::format("run-{}", number)), random);
     const std::string name = runs[random() % runs.size()].name;
     if (what < 9) return save_some(store, store.resume_run(name), random);
     if (what == 9) store.rebuild_index();
     if (what == 10 || what == 11) prune(store, static_cast<std::uint32_t>(1 + random() % 3));
     if (what == 12) remove_run(store, name);
-    if (what > 12) remove_some(store, name, random);
+    const bool to_trash = what > 14;
+    if (what > 12 && what < 18)
+      remove_some(store, name, random, {.trash_ns = to_trash ? 1'000'000'000'000 : 0});
+    if (what == 18) empty_trash(store);
+    if (what == 19 && !store.trash().empty()) undelete(store, {random() % store.trash().size()});
   }
 
   void save_some(Store&, ckp::Run run, Random& random) {
@@ -41,12 +45,13 @@ class RandomCrashTest : public CrashTest {
     if (random() % 2 == 0) run.finish(RunStatus::completed);
   }
 
-  void remove_some(Store& store, const std::string& name, Random& random) {
+  void remove_some(Store& store, const std::string& name, Random& random,
+                   const PruneOptions& options) {
     std::vector<int> versions;
     for (const CheckpointRecord& checkpoint : store.checkpoints(store.run(name).id)) {
       if (random() % 2 == 0) versions.push_back(static_cast<int>(checkpoint.epoch));
     }
-    if (!versions.empty()) remove(store, name, versions);
+    if (!versions.empty()) remove(store, name, versions, options);
   }
 
   int version_ = 0;

@@ -111,5 +111,49 @@ TEST_F(RemovalCrashTest, DifferencesAndWhatTheyLieOn) {
   explore("differences and what they lie on", {.first = first, .states_per_position = 40});
 }
 
+constexpr std::int64_t week_ns = std::int64_t{7} * 24 * 3600 * 1'000'000'000;
+
+// To the trash, back from it, and for good.
+TEST_F(RemovalCrashTest, TrashAndUndelete) {
+  make_two_runs();
+  Store store = open_store();
+  const std::size_t first = now();
+  remove(store, "cnn", {1, 2}, {.trash_ns = week_ns});  // the other run needs the first
+  remove(store, "mlp", {1}, {.trash_ns = week_ns});
+  undelete(store, {0, 2});  // one of each run
+  prune(store, 1, {.trash_ns = week_ns});
+  undelete(store, {0});
+  empty_trash(store);
+  explore("trash and undelete", {.first = first, .states_per_position = 60});
+}
+
+// What only the trash needs stays while everything else goes; then it goes, too.
+TEST_F(RemovalCrashTest, WhatTheTrashRefersTo) {
+  make_two_runs();
+  Store store = open_store();
+  const PruneOptions eager{.waste_threshold = 0.01};
+  const std::size_t first = now();
+  remove(store, "mlp", {2}, {.trash_ns = week_ns});
+  remove(store, "cnn", {1}, eager);  // rewritten to the chunks that all others share
+  remove_run(store, "cnn");
+  remove(store, "mlp", {1, 3}, eager);  // now only the trash needs them
+  undelete(store, {0});
+  remove(store, "mlp", {2}, {.trash_ns = week_ns});
+  empty_trash(store);
+  explore("what the trash refers to", {.first = first, .states_per_position = 60});
+}
+
+// A run takes what it has in the trash with it.
+TEST_F(RemovalCrashTest, RemoveARunThatHasSomeInTheTrash) {
+  make_two_runs();
+  Store store = open_store();
+  remove(store, "cnn", {1, 3}, {.trash_ns = week_ns});
+  remove(store, "mlp", {2}, {.trash_ns = week_ns});
+  const std::size_t first = now();
+  remove_run(store, "cnn");
+  remove_run(store, "mlp");
+  explore("remove a run that has some in the trash", {.first = first, .states_per_position = 60});
+}
+
 }  // namespace
 }  // namespace ckp

@@ -17,10 +17,11 @@ class GoldenStoreTest : public testing::Test {
   GoldenStoreTest() {
     std::filesystem::copy(golden_ / "store", path_, std::filesystem::copy_options::recursive);
   }
-  std::string expected() const {
-    std::ifstream in(golden_ / "store.txt");
+  static std::string read_file(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+  std::string expected() const { return read_file(golden_ / "store.txt"); }
 
   const std::filesystem::path golden_ = std::filesystem::path(CKP_SOURCE_DIR) / "tests/golden/v1";
   test::TemporaryDirectory directory_;
@@ -48,6 +49,25 @@ TEST_F(GoldenStoreTest, IsResumedSavedIntoAndPruned) {
   policy.last = 1;
   store.prune(policy);
   EXPECT_EQ(store.checkpoints(store.run("cnn").id).back().epoch, 9);
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+}
+
+// In a store of an earlier version; and without a trash it is one again.
+TEST_F(GoldenStoreTest, HasATrash) {
+  Store store = Store::open(path_);
+  const auto before = golden::describe_store(store);
+  const std::string identity = read_file(path_ / "STORE");
+  KeepPolicy policy;
+  policy.last = 1;
+  constexpr std::int64_t hour_ns = 3'600'000'000'000;
+  EXPECT_GT(store.prune(policy, {}, {.trash_ns = hour_ns}).trash_checkpoints, 0u);
+  EXPECT_NE(golden::describe_store(store), before);
+  EXPECT_NE(read_file(path_ / "STORE"), identity);
+  std::vector<Uuid> all;
+  for (const TrashedCheckpoint& one : store.trash()) all.push_back(one.checkpoint.id);
+  store.undelete(all);
+  EXPECT_EQ(golden::describe_store(store), before);
+  EXPECT_EQ(read_file(path_ / "STORE"), identity);
   EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
 }
 

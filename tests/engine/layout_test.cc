@@ -40,6 +40,27 @@ TEST(Layout, PackNamesOfEveryState) {
   EXPECT_EQ(parse_pack_name(to_file_name(temporary)), temporary);
 }
 
+TEST(Layout, NamesOfTheTrash) {
+  PackName name{.state = PackState::retired, .uuid = uuid(), .commit = 42, .step = 1000};
+  name.retired = 77;
+  name.trash_until = 1'800'000'000;
+  const std::string live = "0000000042-000001000-" + hex + ".ckp";
+  EXPECT_EQ(to_file_name(name), live + ".trash-0000000077-1800000000");
+  EXPECT_EQ(parse_pack_name(to_file_name(name)), name);
+  EXPECT_TRUE(name.in_trash());
+  EXPECT_TRUE(name.is_kept());
+  name.trash_until = max_trash_until;
+  EXPECT_EQ(parse_pack_name(to_file_name(name)), name);
+  for (const std::string end : {".trash-0000000077", ".trash-0000000077-", ".trash-0000000077-0",
+                                ".trash-0000000077-0000000000", ".trash-0000000077--000000001",
+                                ".trash-0000000077-9223372037", ".trash-77-1800000000",
+                                ".trash-0000000077-1800000000.dead", ".trash--1800000000"}) {
+    EXPECT_FALSE(parse_pack_name(live + end)) << end;
+  }
+  name.state = PackState::dead;
+  EXPECT_EQ(to_file_name(name), live + ".dead");
+}
+
 TEST(Layout, LargeNumbersSurvive) {
   const PackName name{.state = PackState::retired,
                       .uuid = uuid(),

@@ -256,6 +256,41 @@ class Prune final : public StoreWork {
   }
 };
 
+// To the trash, back from it, and for good.
+class Trash final : public StoreWork {
+ public:
+  using StoreWork::StoreWork;
+  void prepare() override {
+    create();
+    add_run("a", {1, 7, 3});
+    add_run("b", {7});
+    first_ = store_->find(parse_address("a@1")).id;
+  }
+  void work() override {
+    store_->prune({.last = 1}, {}, {.trash_ns = hour_ns});
+    store_->undelete({&first_, 1});
+    store_->prune({}, {}, {.empty_trash = true});
+  }
+  void check(bool succeeded) override {
+    expect_holds(path(), {{"a@3", 3}, {"b", 7}});
+    if (succeeded) expect_holds(path(), {{"a@1", 1}});
+    // Wherever it was cut short: the first was never to be deleted.
+    const auto trash = store_->trash();
+    const bool in_trash = std::any_of(trash.begin(), trash.end(),
+                                      [&](const auto& one) { return one.checkpoint.id == first_; });
+    if (in_trash) store_->undelete({&first_, 1});
+    store_->prune({}, {}, {.empty_trash = true});
+    EXPECT_TRUE(store_->trash().empty());
+    leave_and_expect({{"a@1", 1}, {"a@3", 3}, {"b", 7}});
+    EXPECT_TRUE(files_named(path(), ".dead").empty());
+    EXPECT_TRUE(files_named(path(), ".trash").empty());
+  }
+
+ private:
+  static constexpr std::int64_t hour_ns = 3'600'000'000'000;
+  Uuid first_;
+};
+
 class RemoveRun final : public StoreWork {
  public:
   using StoreWork::StoreWork;
@@ -459,6 +494,7 @@ constexpr Entry works[] = {{"first_save", make<FirstSave>},
                            {"group_of_saves", make<GroupOfSaves>},
                            {"resume_and_save", make<ResumeAndSave>},
                            {"prune", make<Prune>},
+                           {"trash", make<Trash>},
                            {"remove_run", make<RemoveRun>},
                            {"say_later", make<SayLater>},
                            {"convert", make<Convert>},

@@ -27,7 +27,7 @@ class Work {
 };
 
 // "first_save", "save_with_sharing", "save_with_patches", "save_with_differences",
-// "group_of_saves", "resume_and_save", "prune", "remove_run", "say_later", "convert",
+// "group_of_saves", "resume_and_save", "prune", "trash", "remove_run", "say_later", "convert",
 // "rebuild_index", "read".
 const std::vector<std::string>& work_names();
 // All files are below `place`, and are reached through `fs`.

@@ -58,8 +58,12 @@ class StoreKillTest : public testing::TestWithParam<const char*> {
     for (const std::string run : {"a", "b"}) {
       all.push_back(start({trainer, "train", store_, run, acks(run)}));
     }
-    all.push_back(start({ckptool, "prune", store_, "--keep-last", std::to_string(kept)}));
-    if (other == "import") {
+    std::vector<std::string> prune{ckptool, "prune", store_, "--keep-last", std::to_string(kept)};
+    if (other == "undelete") prune.insert(prune.end(), {"--trash", "1h"});
+    all.push_back(start(prune));
+    if (other == "undelete") {
+      all.push_back(start({ckptool, other, store_, "--all"}));
+    } else if (other == "import") {
       // Imported in one round, removed in another.
       const std::string name = "imported-" + std::to_string(random_() % 8);
       if (random_() % 2 == 0) {
@@ -193,7 +197,7 @@ TEST_P(StoreKillTest, EverythingAcknowledgedIsThereAndUsedOn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Beside, StoreKillTest,
-                         testing::Values("ls", "rebuild-index", "import", "verify"),
+                         testing::Values("ls", "rebuild-index", "import", "verify", "undelete"),
                          [](const auto& parameter) {
                            std::string name = parameter.param;
                            std::ranges::replace(name, '-', '_');

@@ -23,6 +23,7 @@
 #include "support/memory_directory.h"
 #include "support/sanitizer.h"
 #include "support/seed.h"
+#include "support/set_clock.h"
 #include "support/temporary_directory.h"
 
 namespace ckp::test {
@@ -105,6 +106,8 @@ struct ModelRun {
 class World {
  public:
   World(std::filesystem::path path, std::uint64_t seed) : path_(std::move(path)), random_(seed) {
+    clock_->now = std::int64_t{1'700'000'000} * second_ns;
+    options_.clock = clock_;
     options_.file_system = files_;
     options_.lock_timeout_ms = 0;  // one thread: a lock that is held will not become free
     store_.emplace(Store::create(path_, options_));
@@ -112,7 +115,7 @@ class World {
 
   // One random operation, then the comparison of what is listed.
   void step() {
-    switch (random_() % 17) {
+    switch (random_() % 18) {
       case 0:
         create_run();
         break;
@@ -141,6 +144,9 @@ class World {
       case 8:
         say_something();
         break;
+      case 9:
+        use_trash();
+        break;
       default:
         save();
     }
@@ -149,6 +155,7 @@ class World {
 
   // Everything loads bit for bit, and every stored byte verifies.
   void check_everything() {
+    undelete(trash_in_order());
     for (const auto& [name, run] : runs_) {
       for (const CheckpointRecord& record : store_->checkpoints(store_->run(name).id)) {
         expect_content(record);
@@ -168,6 +175,7 @@ class World {
   std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
   std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0, later = 0;
   std::uint64_t differing = 0, loaded_differing = 0;
+  std::uint64_t trashed = 0, expired = 0, undeleted = 0;
 
  private:
   using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
@@ -255,8 +263,8 @@ class World {
     differing += report.differences_written > 0 ? 1 : 0;
     EXPECT_EQ(record.nonfinite, nonfinite);
     if (forgotten_.contains(record.id)) return;  // pruned behind its commit
-    run->second.checkpoints.push_back(record.id);
-    contents_[record.id] = {content, nonfinite};
+    if (!trash_.contains(record.id)) run->second.checkpoints.push_back(record.id);
+    contents_[record.id] = {content, nonfinite, record.commit};
   }
 
   // By way of a file.
@@ -277,6 +285,7 @@ class World {
     run.epoch = imported.epoch;
     run.imported = true;
     contents_[imported.id] = contents_.at(record.id);
+    contents_[imported.id].commit = imported.commit;
     run.last = contents_.at(record.id).content;
   }
 
@@ -298,23 +307,93 @@ class World {
 
   void remove_some() {
     if (runs_.empty()) return;
-    auto& all = any_run()->second.checkpoints;
+    auto& [name, run] = *any_run();
+    auto& all = run.checkpoints;
     std::vector<Uuid> going;
     for (const Uuid& id : all) {
       if (random_() % 6 == 0) going.push_back(id);
     }
     if (going.empty()) return;
-    store_->remove_checkpoints(going);
-    for (const Uuid& id : going) forget(id);
+    const PruneOptions options = random_options();
+    store_->remove_checkpoints(going, options);
+    forget_expired(options);
+    for (const Uuid& id : going) take_away(id, name, options);
+  }
+
+  PruneOptions random_options() {
+    PruneOptions options;
+    if (random_() % 2 == 0)
+      options.trash_ns = static_cast<std::int64_t>(1 + random_() % 40) * hour_ns;
+    return options;
+  }
+
+  // What a removal of anything has to do as well.
+  void forget_expired(const PruneOptions& options) {
+    std::erase_if(trash_, [&](const auto& entry) {
+      const auto& [id, one] = entry;
+      if (!options.empty_trash && one.until_ns / second_ns > clock_->now / second_ns) return false;
+      forget(id);
+      ++expired;
+      return true;
+    });
+  }
+
+  void take_away(const Uuid& id, const std::string& run, const PruneOptions& options) {
+    if (options.trash_ns == 0) return forget(id);
+    std::erase(runs_.at(run).checkpoints, id);
+    trash_[id] = {run, clock_->now / second_ns * second_ns + options.trash_ns};
+    ++trashed;
+  }
+
+  std::vector<Uuid> trash_in_order() const {
+    std::vector<Uuid> ids;
+    for (const TrashedCheckpoint& one : store_->trash()) ids.push_back(one.checkpoint.id);
+    return ids;
+  }
+
+  // Commit numbers stay as they were, and tell where it belongs.
+  void undelete(const std::vector<Uuid>& ids) {
+    for (const CheckpointRecord& record : store_->undelete(ids)) {
+      expect_content(record);
+      auto& all = runs_.at(trash_.at(record.id).run).checkpoints;
+      all.push_back(record.id);
+      std::ranges::sort(all, {}, [&](const Uuid& id) { return contents_.at(id).commit; });
+      trash_.erase(record.id);
+      ++undeleted;
+    }
+  }
+
+  // Time goes by, some come back, or all go.
+  void use_trash() {
+    clock_->now += static_cast<std::int64_t>(random_() % 20) * hour_ns;
+    if (random_() % 6 == 0) {
+      const PruneOptions options{.empty_trash = true};
+      const std::uint64_t before = bytes_on_disk();
+      const PrunePlan planned = store_->plan_prune({}, {}, options);
+      expect_same(planned, store_->prune({}, {}, options));
+      EXPECT_EQ(before - bytes_on_disk(), planned.bytes_freed);
+      forget_expired(options);
+      return;
+    }
+    std::vector<Uuid> some = trash_in_order();
+    std::erase_if(some, [&](const Uuid&) { return random_() % 3 != 0; });
+    undelete(some);
   }
 
   void remove_run() {
     if (runs_.empty()) return;
     const auto run = any_run();
     run->second.open.reset();
-    store_->remove_run(run->first);
+    const std::string name = run->first;
+    store_->remove_run(name);
+    forget_expired({});
     const auto gone = run->second.checkpoints;
     for (const Uuid& id : gone) forget(id);
+    std::erase_if(trash_, [&](const auto& entry) {
+      if (entry.second.run != name) return false;
+      forget(entry.first);
+      return true;
+    });
     runs_.erase(run);
   }
 
@@ -331,9 +410,11 @@ class World {
     if (random_() % 3 == 0) policy.every_epochs = 3;
     if (random_() % 3 == 0) policy.tags.push_back("gold");
     if (policy.empty()) return;
+    PruneOptions options = random_options();
+    options.empty_trash = random_() % 16 == 0;
     PrunePlan planned;
     try {
-      planned = store.plan_prune(policy);
+      planned = store.plan_prune(policy, {}, options);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::locked) throw;
       // A rule that no checkpoint fits, now.
@@ -341,19 +422,34 @@ class World {
       return;
     }
     const std::uint64_t before = bytes_on_disk();
-    const PrunePlan done = store.prune(policy);
+    const PrunePlan done = store.prune(policy, {}, options);
     expect_same(planned, done);
     EXPECT_EQ(before - bytes_on_disk(), planned.bytes_freed);
     ++plans;
     rewritten += done.rewrites.size();
+    forget_expired(options);
     for (const PruneEntry& entry : done.entries) {
-      if (!entry.decision.keep) forget(entry.decision.checkpoint.id);
+      if (!entry.decision.keep) take_away(entry.decision.checkpoint.id, entry.run, options);
     }
+    EXPECT_EQ(done.trash_checkpoints, trash_.size());
+    expect_later(store, done);
+  }
+
+  // What the plan says that emptying the trash would free now.
+  static void expect_later(Store& store, const PrunePlan& done) {
+    const PrunePlan emptied = store.plan_prune({}, {}, {.empty_trash = true});
+    EXPECT_EQ(emptied.expired, done.trash_checkpoints);
+    EXPECT_EQ(emptied.bytes_freed, done.trash_frees);
   }
 
   static void expect_same(const PrunePlan& planned, const PrunePlan& done) {
     EXPECT_EQ(planned.bytes_freed, done.bytes_freed);
     EXPECT_EQ(planned.bytes_held, done.bytes_held);
+    EXPECT_EQ(planned.bytes_trashed, done.bytes_trashed);
+    EXPECT_EQ(planned.expired, done.expired);
+    EXPECT_EQ(planned.trash_checkpoints, done.trash_checkpoints);
+    EXPECT_EQ(planned.trash_bytes, done.trash_bytes);
+    EXPECT_EQ(planned.trash_frees, done.trash_frees);
     EXPECT_EQ(planned.rewrites.size(), done.rewrites.size());
     ASSERT_EQ(planned.entries.size(), done.entries.size());
     for (std::size_t i = 0; i < done.entries.size(); ++i) {
@@ -363,6 +459,7 @@ class World {
       EXPECT_EQ(a.decision.reasons, b.decision.reasons);
       EXPECT_EQ(a.bytes_freed, b.bytes_freed);
       EXPECT_EQ(a.held, b.held);
+      EXPECT_EQ(a.trash_until_ns, b.trash_until_ns);
     }
   }
 
@@ -450,15 +547,31 @@ class World {
       }
       ASSERT_TRUE(listed == run.checkpoints) << name;
     }
+    const auto trash = store_->trash();
+    ASSERT_EQ(trash.size(), trash_.size());
+    for (const TrashedCheckpoint& one : trash) {
+      const auto found = trash_.find(one.checkpoint.id);
+      ASSERT_TRUE(found != trash_.end()) << one.checkpoint.id.hex();
+      EXPECT_EQ(one.run, found->second.run);
+      EXPECT_EQ(one.until_ns, found->second.until_ns);
+    }
   }
+
+  static constexpr std::int64_t second_ns = 1'000'000'000, hour_ns = 3600 * second_ns;
 
   struct Saved {
     Content content;
     bool nonfinite = false;
+    std::uint64_t commit = 0;
+  };
+  struct Trashed {
+    std::string run;
+    std::int64_t until_ns = 0;
   };
 
   std::filesystem::path path_;
   Random random_;
+  std::shared_ptr<SetClock> clock_ = std::make_shared<SetClock>();
   std::shared_ptr<HookedFileSystem> files_ = std::make_shared<HookedFileSystem>();
   StoreOptions options_;
   std::optional<Store> store_;
@@ -466,6 +579,7 @@ class World {
   std::map<Uuid, Saved> contents_;
   std::map<Uuid, std::size_t> said_;  // how often something was said of it
   std::set<Uuid> forgotten_;
+  std::map<Uuid, Trashed> trash_;
   std::uint64_t names_ = 0;
   std::uint64_t countdown_ = 0;  // operations of a save until a prune comes in between
 };
@@ -494,14 +608,18 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   EXPECT_GT(world.later, 0u);
   EXPECT_GT(world.differing, 0u);
   EXPECT_GT(world.loaded_differing, 0u);
-  figure(
-      fmt::format("P8 seed {}", used),
-      fmt::format("{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
-                  "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
-                  "{} imports of one; {} saves with differences, {} loads",
-                  operations, world.saves, world.patched, world.interleaved, world.deleted,
-                  world.rewritten, world.loaded_patched, world.imported_patched, world.differing,
-                  world.loaded_differing));
+  EXPECT_GT(world.trashed, 0u);
+  EXPECT_GT(world.expired, 0u);
+  EXPECT_GT(world.undeleted, 0u);
+  figure(fmt::format("P8 seed {}", used),
+         fmt::format(
+             "{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
+             "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
+             "{} imports of one; {} saves with differences, {} loads; {} to the trash, {} expired "
+             "there, {} brought back",
+             operations, world.saves, world.patched, world.interleaved, world.deleted,
+             world.rewritten, world.loaded_patched, world.imported_patched, world.differing,
+             world.loaded_differing, world.trashed, world.expired, world.undeleted));
   figure(fmt::format("P9 seed {}", used), fmt::format("{} plans, all exact", world.plans));
   figure(fmt::format("P10 seed {}", used), fmt::format("{} rebuilds, all equal", world.rebuilds));
 }

@@ -82,6 +82,20 @@ void prune_all(Store& store, std::vector<std::string>& problems) {
   }
 }
 
+void undelete_all(Store& store, std::vector<std::string>& problems) {
+  std::vector<Uuid> ids;
+  for (const TrashedCheckpoint& one : store.trash()) ids.push_back(one.checkpoint.id);
+  for (const CheckpointRecord& checkpoint : store.undelete(ids)) {
+    const auto version = static_cast<int>(checkpoint.epoch);
+    const CheckpointRecord listed =
+        store.find(parse_address(fmt::format("{}@{}", checkpoint.run_name, checkpoint.id.hex())));
+    if (listed == checkpoint && CrashModel(version).is_in(store.open_checkpoint(listed))) continue;
+    problems.push_back(
+        fmt::format("{}@{}: not what went to the trash", checkpoint.run_name, version));
+  }
+  if (!store.trash().empty()) problems.emplace_back("the trash is not empty");
+}
+
 }  // namespace
 
 CrashModel::CrashModel(int version)
@@ -137,68 +151,86 @@ SaveOptions CrashModel::save_options(int version) {
   return options;
 }
 
+std::set<CrashHistory::Place> CrashHistory::Life::places(std::size_t at) const {
+  std::set<Place> places{Place::nowhere};
+  for (const Move& move : moves) {
+    if (move.begun > at) break;
+    if (move.done <= at) places.clear();
+    places.insert(move.to);
+  }
+  return places;
+}
+
 void CrashHistory::removing_run(const std::string& run, std::size_t position) {
-  runs_.at(run).removing = position;
+  runs_.at(run).begin(position, Place::nowhere);
   for (auto& [key, life] : checkpoints_) {
-    if (key.first == run) life.removing = std::min(life.removing, position);
+    if (key.first == run) life.begin(position, Place::nowhere);
   }
 }
 
 void CrashHistory::removed_run(const std::string& run, std::size_t position) {
-  runs_.at(run).removed = position;
+  runs_.at(run).end(position);
   for (auto& [key, life] : checkpoints_) {
-    if (key.first == run) life.removed = std::min(life.removed, position);
+    if (key.first == run) life.end(position);
   }
 }
 
 void CrashHistory::saving(const std::string& run, int version, std::size_t position) {
-  checkpoints_[{run, version}].begun = position;
+  checkpoints_[{run, version}].begin(position, Place::live);
 }
 void CrashHistory::saved(const std::string& run, int version, std::size_t position) {
-  checkpoints_.at({run, version}).done = position;
+  checkpoints_.at({run, version}).end(position);
 }
-void CrashHistory::removing(const std::string& run, int version, std::size_t position) {
-  checkpoints_.at({run, version}).removing = position;
+void CrashHistory::moving(const std::string& run, int version, Place to, std::size_t position) {
+  checkpoints_.at({run, version}).begin(position, to);
 }
-void CrashHistory::removed(const std::string& run, int version, std::size_t position) {
-  checkpoints_.at({run, version}).removed = position;
+void CrashHistory::moved(const std::string& run, int version, std::size_t position) {
+  checkpoints_.at({run, version}).end(position);
 }
 
 CrashHistory CrashHistory::continued(std::size_t position) const {
   CrashHistory next = *this;
   const auto restart = [&](Life& life) {
-    for (std::size_t* at : {&life.begun, &life.done, &life.removing, &life.removed}) {
-      *at = *at <= position ? 0 : never;
-    }
+    std::erase_if(life.moves, [&](const Move& move) { return move.begun > position; });
+    for (Move& move : life.moves) move = {0, move.done <= position ? 0 : never, move.to};
   };
   restart(next.store_);
-  std::erase_if(next.runs_, [&](auto& entry) { return entry.second.begun > position; });
-  std::erase_if(next.checkpoints_, [&](auto& entry) { return entry.second.begun > position; });
   for (auto& [name, life] : next.runs_) restart(life);
   for (auto& [key, life] : next.checkpoints_) restart(life);
+  std::erase_if(next.runs_, [](const auto& entry) { return entry.second.moves.empty(); });
+  std::erase_if(next.checkpoints_, [](const auto& entry) { return entry.second.moves.empty(); });
   return next;
 }
 
 void CrashHistory::settle(const Store& store) {
   std::set<std::string> runs;
-  std::set<std::pair<std::string, int>> checkpoints;
+  std::map<std::pair<std::string, int>, Place> checkpoints;
   for (const RunRecord& run : store.runs()) {
     runs.insert(run.name);
     for (const CheckpointRecord& checkpoint : store.checkpoints(run.id)) {
-      checkpoints.emplace(run.name, static_cast<int>(checkpoint.epoch));
+      checkpoints[{run.name, static_cast<int>(checkpoint.epoch)}] = Place::live;
     }
   }
+  for (const TrashedCheckpoint& one : store.trash()) {
+    checkpoints[{one.run, static_cast<int>(one.checkpoint.epoch)}] = Place::trash;
+  }
   for (auto& [name, life] : runs_) {
-    life = runs.contains(name) ? Life{0, 0, never, never} : Life{0, never, 0, 0};
+    life.settle(runs.contains(name) ? Place::live : Place::nowhere);
   }
   for (auto& [key, life] : checkpoints_) {
-    life = checkpoints.contains(key) ? Life{0, 0, never, never} : Life{0, never, 0, 0};
+    const auto found = checkpoints.find(key);
+    life.settle(found == checkpoints.end() ? Place::nowhere : found->second);
   }
 }
 
 std::set<std::size_t> CrashHistory::milestones() const {
   std::set<std::size_t> all;
-  const auto add = [&](const Life& life) { all.insert({life.done, life.removing, life.removed}); };
+  const auto add = [&](const Life& life) {
+    for (std::size_t i = 0; i < life.moves.size(); ++i) {
+      if (i > 0) all.insert(life.moves[i].begun);
+      all.insert(life.moves[i].done);
+    }
+  };
   add(store_);
   for (const auto& [name, life] : runs_) add(life);
   for (const auto& [key, life] : checkpoints_) add(life);
@@ -206,9 +238,9 @@ std::set<std::size_t> CrashHistory::milestones() const {
 }
 
 std::uint64_t CrashHistory::acknowledged(std::size_t position) const {
-  return static_cast<std::uint64_t>(
-      std::count_if(checkpoints_.begin(), checkpoints_.end(),
-                    [&](const auto& entry) { return entry.second.must_exist(position); }));
+  return static_cast<std::uint64_t>(std::count_if(
+      checkpoints_.begin(), checkpoints_.end(),
+      [&](const auto& entry) { return entry.second.must_be(Place::live, position); }));
 }
 
 std::vector<std::string> CrashHistory::compare(const Store& store, std::size_t position) const {
@@ -218,20 +250,42 @@ std::vector<std::string> CrashHistory::compare(const Store& store, std::size_t p
   for (const RunRecord& run : store.runs()) {
     if (!runs.insert(run.name).second) problems.push_back("run " + run.name + " is there twice");
     const auto known = runs_.find(run.name);
-    if (known == runs_.end() || !known->second.may_exist(position)) {
+    if (known == runs_.end() || !known->second.may_be(Place::live, position)) {
       problems.push_back("run " + run.name + " is there, and should not be");
       continue;
     }
     compare_run(store, run, position, found, problems);
   }
   for (const auto& [name, life] : runs_) {
-    if (life.must_exist(position) && !runs.contains(name)) problems.push_back("lost run " + name);
+    if (life.must_be(Place::live, position) && !runs.contains(name))
+      problems.push_back("lost run " + name);
   }
   for (const auto& [key, life] : checkpoints_) {
-    if (!life.must_exist(position) || found.contains(key)) continue;
+    if (!life.must_be(Place::live, position) || found.contains(key)) continue;
     problems.push_back(fmt::format("lost checkpoint {}@{}", key.first, key.second));
   }
+  compare_trash(store, position, found, problems);
   return problems;
+}
+
+// What it holds is read when it is back: see use_after_crash.
+void CrashHistory::compare_trash(const Store& store, std::size_t position,
+                                 const std::set<std::pair<std::string, int>>& live,
+                                 std::vector<std::string>& problems) const {
+  std::set<std::pair<std::string, int>> found;
+  for (const TrashedCheckpoint& one : store.trash()) {
+    const std::pair key(one.run, static_cast<int>(one.checkpoint.epoch));
+    const std::string name = fmt::format("{}@{} in the trash", key.first, key.second);
+    const auto known = checkpoints_.find(key);
+    const bool may_be = known != checkpoints_.end() && known->second.may_be(Place::trash, position);
+    if (!may_be) problems.push_back(name + " should not be there");
+    if (!found.insert(key).second) problems.push_back(name + " is there twice");
+    if (live.contains(key)) problems.push_back(name + " is live as well");
+  }
+  for (const auto& [key, life] : checkpoints_) {
+    if (!life.must_be(Place::trash, position) || found.contains(key)) continue;
+    problems.push_back(fmt::format("lost {}@{} from the trash", key.first, key.second));
+  }
 }
 
 void CrashHistory::compare_run(const Store& store, const RunRecord& run, std::size_t position,
@@ -242,7 +296,7 @@ void CrashHistory::compare_run(const Store& store, const RunRecord& run, std::si
     const auto version = static_cast<int>(checkpoint.epoch);
     const std::string name = fmt::format("{}@{}", run.name, version);
     const auto known = checkpoints_.find({run.name, version});
-    if (known == checkpoints_.end() || !known->second.may_exist(position)) {
+    if (known == checkpoints_.end() || !known->second.may_be(Place::live, position)) {
       problems.push_back("checkpoint " + name + " is there, and should not be");
       continue;
     }
@@ -279,6 +333,8 @@ std::vector<std::string> use_after_crash(const std::filesystem::path& directory,
       save_on(store, problems);
       expect_clean(store, "after pruning", problems);
     }
+    undelete_all(store, problems);
+    expect_clean(store, "with what was in the trash", problems);
   } catch (const std::exception& error) {
     problems.push_back(error.what());
   }

@@ -36,16 +36,21 @@ class CrashHistory {
  public:
   static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
 
-  void creating_store(std::size_t position) { store_.begun = position; }
-  void created_store(std::size_t position) { store_.done = position; }
-  void creating_run(const std::string& run, std::size_t position) { runs_[run].begun = position; }
-  void created_run(const std::string& run, std::size_t position) { runs_[run].done = position; }
+  enum class Place { nowhere, live, trash };
+
+  void creating_store(std::size_t position) { store_.begin(position, Place::live); }
+  void created_store(std::size_t position) { store_.end(position); }
+  void creating_run(const std::string& run, std::size_t position) {
+    runs_[run].begin(position, Place::live);
+  }
+  void created_run(const std::string& run, std::size_t position) { runs_[run].end(position); }
   void removing_run(const std::string& run, std::size_t position);
   void removed_run(const std::string& run, std::size_t position);
   void saving(const std::string& run, int version, std::size_t position);
   void saved(const std::string& run, int version, std::size_t position);
-  void removing(const std::string& run, int version, std::size_t position);
-  void removed(const std::string& run, int version, std::size_t position);
+  // From one place to another: removals, the trash, and the way back.
+  void moving(const std::string& run, int version, Place to, std::size_t position);
+  void moved(const std::string& run, int version, std::size_t position);
   // For those who go on where others were stopped: what had been done at `position` is done, what
   // had been begun may be, and positions start anew.
   CrashHistory continued(std::size_t position) const;
@@ -57,21 +62,35 @@ class CrashHistory {
   // Acknowledged saves that no removal had touched.
   std::uint64_t acknowledged(std::size_t position) const;
 
-  bool store_must_exist(std::size_t position) const { return store_.done <= position; }
+  bool store_must_exist(std::size_t position) const {
+    return store_.must_be(Place::live, position);
+  }
   // What is wrong with what the store shows after a crash at `position`; empty: nothing. Reads
   // every byte of every checkpoint.
   std::vector<std::string> compare(const Store& store, std::size_t position) const;
 
  private:
+  struct Move {
+    std::size_t begun = 0, done = never;
+    Place to = Place::live;
+  };
+  // Comes from nowhere.
   struct Life {
-    std::size_t begun = 0, done = never, removing = never, removed = never;
-    bool must_exist(std::size_t at) const { return done <= at && removing > at; }
-    bool may_exist(std::size_t at) const { return removed > at; }
+    std::vector<Move> moves;  // one after the other
+    void begin(std::size_t at, Place to) { moves.push_back({at, never, to}); }
+    void end(std::size_t at) { moves.back().done = at; }
+    void settle(Place at) { moves = {{0, 0, at}}; }
+    std::set<Place> places(std::size_t at) const;
+    bool must_be(Place place, std::size_t at) const { return places(at) == std::set{place}; }
+    bool may_be(Place place, std::size_t at) const { return places(at).contains(place); }
   };
   using Checkpoints = std::map<std::pair<std::string, int>, Life>;
   void compare_run(const Store& store, const RunRecord& run, std::size_t position,
                    std::set<std::pair<std::string, int>>& found,
                    std::vector<std::string>& problems) const;
+  void compare_trash(const Store& store, std::size_t position,
+                     const std::set<std::pair<std::string, int>>& live,
+                     std::vector<std::string>& problems) const;
 
   Life store_;
   std::map<std::string, Life> runs_;
@@ -80,7 +99,8 @@ class CrashHistory {
 
 // Opens the store below `directory` ("store") after a crash and uses it: asks, compares with the
 // history, verifies every byte, saves once more (resuming the newest checkpoint) and verifies
-// again. With `prune` it also prunes and saves another one. What went wrong; empty: nothing.
+// again. With `prune` it also prunes and saves another one. What is in the trash is brought back in
+// the end. What went wrong; empty: nothing.
 std::vector<std::string> use_after_crash(const std::filesystem::path& directory,
                                          const CrashHistory& history, std::size_t position,
                                          bool prune,

@@ -196,6 +196,7 @@ void OrderOracle::renamed(const Path& from, const Path& to, bool may_replace, bo
     // to.
     if (may_replace && !replaced) violation("C5", to, "the rename may replace another pack");
     pack_renamed(from, to);
+    check_trash_announced(to, fs);
   } else if (is_run(from)) {
     run_renamed(from, to, fs);
   } else if (to.filename() == "STORE") {
@@ -229,6 +230,9 @@ void OrderOracle::pack_renamed(const Path& from, const Path& to) {
     case PackState::temporary:
       return violation("S1", to, "a pack gets a temporary name");
     case PackState::live:
+      if (before->state != PackState::temporary && !before->in_trash()) {
+        violation("T6", from, "a checkpoint comes back that was not in the trash");
+      }
       pack_committed(*session, from, to);
       break;
     case PackState::retired:
@@ -241,6 +245,21 @@ void OrderOracle::pack_renamed(const Path& from, const Path& to) {
       break;
   }
   session->renamed_in.insert(to.parent_path());
+}
+
+// T1.
+void OrderOracle::check_trash_announced(const Path& to, FileSystem& fs) {
+  const auto pack = pack_at(to);
+  if (!pack || !pack->in_trash()) return;
+  const Path store = root_of_file(to) / "STORE";
+  if (!entry_is_durable(store)) violation("T1", to, "STORE is not durable yet");
+  std::vector<std::byte> bytes(format::StoreIdentity::size);
+  if (fs.status(store)) {
+    fs.open(store, OpenMode::read)->read_at(0, bytes);
+    if ((format::decode_store_identity(bytes).features.refuse & format::feature::trash) != 0)
+      return;
+  }
+  violation("T1", to, "STORE does not say that there is a trash");
 }
 
 // P6, of a sound pack in another run's directory: its name stays.
@@ -270,7 +289,7 @@ void OrderOracle::pack_committed(Session& session, const Path& from, const Path&
 void OrderOracle::pack_died(Session& session, const Path& from, const Path&) {
   if (session.committed.contains(from)) return;
   check_announced(session, from, "R4");
-  if (pack_at(from)->state == PackState::live) violation("R2", from, "dead without being retired");
+  if (pack_at(from)->is_kept()) violation("R2", from, "dead without being retired");
   for (const Path& directory : session.retired_in) {
     violation("R4", from, "dead before the retiring in " + directory.string() + " is durable");
   }
@@ -288,7 +307,7 @@ void OrderOracle::run_renamed(const Path& from, const Path& to, FileSystem& fs) 
   }
   for (const std::string& name : fs.list(to)) {
     const auto pack = parse_pack_name(name);
-    if (ends_with(to, ".dead") && pack && pack->state == PackState::live) {
+    if (ends_with(to, ".dead") && pack && pack->is_kept()) {
       violation("R2", from / name, "its run is taken away before it is retired");
     }
     if (!ends_with(from, ".new")) continue;

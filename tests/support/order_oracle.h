@@ -61,6 +61,7 @@ class OrderOracle {
   void directory_synced(const Path& path);
 
   void pack_renamed(const Path& from, const Path& to);
+  void check_trash_announced(const Path& to, FileSystem& fs);
   void pack_put_back(const Path& from, const Path& to);
   void pack_committed(Session& session, const Path& from, const Path& to);
   void pack_died(Session& session, const Path& from, const Path& to);

@@ -104,6 +104,7 @@ std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_repair();
 std::unique_ptr<Command> make_prune();
 std::unique_ptr<Command> make_rm();
+std::unique_ptr<Command> make_undelete();
 std::unique_ptr<Command> make_hold();
 std::unique_ptr<Command> make_promote();
 std::unique_ptr<Command> make_aliases();

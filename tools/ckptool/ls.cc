@@ -8,6 +8,7 @@
 #include "facts.h"
 #include "render.h"
 #include "search_options.h"
+#include "trash_report.h"
 
 namespace ckp::tool {
 namespace {
@@ -49,8 +50,26 @@ class Ls : public Command {
   void declare() override {
     store_positional();
     positional("RUN", "A run's name or the beginning of its id; left out: all runs");
-    flag("--all,-a", all_, "Also what a resume from an earlier checkpoint left behind");
+    CLI::Option* const all =
+        flag("--all,-a", all_, "Also what a resume from an earlier checkpoint left behind");
     options_.declare(*app());
+    CLI::Option* const trash =
+        flag("--trash", trash_, "Instead, what is in the trash: ckptool undelete brings it back");
+    trash->excludes(all);
+    for (const char* search : {"--where", "--order-by", "--limit", "--columns"}) {
+      trash->excludes(app()->get_option(search));
+    }
+  }
+
+  // Needs no index, and is no part of any search.
+  ExitCode list_trash(Context& context, const StoreArgument& found, const Store& store) const {
+    std::vector<TrashedCheckpoint> trash = store.trash();
+    if (!found.rest.empty()) {
+      const Uuid run = store.run(found.rest[0]).id;
+      std::erase_if(trash, [&](const TrashedCheckpoint& one) { return one.checkpoint.run != run; });
+    }
+    print(context, {{"store", found.path.string()}, {"trash", to_json(trash)}}, trash_table(trash));
+    return ExitCode::ok;
   }
 
   ExitCode run(Context& context) override {
@@ -58,6 +77,7 @@ class Ls : public Command {
     search.superseded = all_;
     const StoreArgument found = store_and_rest(context, 0, 1, "");
     const OpenedStore store(context, found.path);
+    if (trash_) return list_trash(context, found, store);
     search.runs = found.rest;
     std::vector<RunRecord> runs =
         found.rest.empty() ? store.runs() : std::vector<RunRecord>{store.run(found.rest[0])};
@@ -146,7 +166,7 @@ class Ls : public Command {
   }
 
   SearchOptions options_;
-  bool all_ = false;
+  bool all_ = false, trash_ = false;
 };
 
 }  // namespace

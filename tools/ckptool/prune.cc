@@ -1,11 +1,13 @@
 // ckptool prune: deletes the checkpoints that no rule keeps.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "ckp/retention.h"
 #include "command.h"
 #include "render.h"
+#include "search_options.h"
 
 namespace ckp::tool {
 namespace {
@@ -14,6 +16,11 @@ std::string reasons_of(const PruneEntry& entry) {
   std::vector<std::string> reasons = entry.decision.reasons;
   if (!entry.held.empty()) reasons.push_back("file stays: " + entry.held);
   return printable(join(reasons));
+}
+
+const char* action_of(const PruneEntry& entry) {
+  if (entry.decision.keep) return "keep";
+  return entry.trash_until_ns > 0 ? "trash" : "delete";
 }
 
 Json rewrites_json(const PrunePlan& plan) {
@@ -35,10 +42,11 @@ Json plan_json(const PrunePlan& plan, bool dry_run) {
                        {"checkpoint", checkpoint.id.hex()},
                        {"epoch", checkpoint.epoch},
                        {"step", checkpoint.step},
-                       {"action", entry.decision.keep ? "keep" : "delete"},
+                       {"action", action_of(entry)},
                        {"reasons", entry.decision.reasons},
                        {"bytes_freed", entry.bytes_freed},
                        {"held", entry.held}});
+    if (entry.trash_until_ns > 0) entries.back()["trash_until"] = iso_time(entry.trash_until_ns);
   }
   return {{"dry_run", dry_run},
           {"entries", entries},
@@ -46,6 +54,12 @@ Json plan_json(const PrunePlan& plan, bool dry_run) {
           {"bytes_held", plan.bytes_held},
           {"garbage_files", plan.garbage_files},
           {"rewrites", rewrites_json(plan)},
+          {"bytes_trashed", plan.bytes_trashed},
+          {"expired", plan.expired},
+          {"trash",
+           {{"checkpoints", plan.trash_checkpoints},
+            {"bytes", plan.trash_bytes},
+            {"bytes_freed_later", plan.trash_frees}}},
           {"notes", plan.notes}};
 }
 
@@ -61,7 +75,7 @@ std::string entries_table(const PrunePlan& plan) {
     const CheckpointRecord& checkpoint = entry.decision.checkpoint;
     const bool keep = entry.decision.keep;
     table.add({entry.run, short_id(checkpoint.id), std::to_string(checkpoint.epoch),
-               std::to_string(checkpoint.step), keep ? "keep" : "delete",
+               std::to_string(checkpoint.step), action_of(entry),
                keep ? "-" : human_size(entry.bytes_freed), reasons_of(entry)});
   }
   return table.empty() ? "no checkpoints\n" : table.text();
@@ -80,12 +94,41 @@ std::string held_lines(const PrunePlan& plan) {
   return text;
 }
 
-std::string summary_of(const PrunePlan& plan, bool dry_run) {
+std::string trash_lines(const PrunePlan& plan, bool dry_run) {
+  std::string text;
+  if (plan.expired > 0) {
+    text += fmt::format("{} {} the trash for good\n", counted(plan.expired, "checkpoint"),
+                        dry_run ? "would leave" : "left");
+  }
+  if (plan.trash_checkpoints > 0) {
+    text += fmt::format(
+        "in the trash: {}, {}; when they go, {} are freed, and {} are shared with "
+        "others\n",
+        counted(plan.trash_checkpoints, "checkpoint"), exact_size(plan.trash_bytes),
+        exact_size(plan.trash_frees),
+        exact_size(plan.trash_bytes - std::min(plan.trash_bytes, plan.trash_frees)));
+  }
+  return text;
+}
+
+// What happens to the checkpoints; nothing about them when only the trash was to be emptied.
+std::string decided_line(const PrunePlan& plan, bool dry_run, bool to_trash, bool only_trash) {
   std::uint64_t deleted = 0;
   for (const PruneEntry& entry : plan.entries) deleted += entry.decision.keep ? 0 : 1;
-  std::string text = fmt::format("{} {} of {}, {} {}\n", dry_run ? "would delete" : "deleted",
-                                 grouped(deleted), counted(plan.entries.size(), "checkpoint"),
-                                 dry_run ? "would free" : "freed", exact_size(plan.bytes_freed));
+  const char* const verb = to_trash ? (dry_run ? "would move to the trash" : "moved to the trash")
+                                    : (dry_run ? "would delete" : "deleted");
+  std::string text;
+  if (!only_trash) {
+    text = fmt::format("{} {} of {}, ", verb, grouped(deleted),
+                       counted(plan.entries.size(), "checkpoint"));
+  }
+  return text +
+         fmt::format("{} {}\n", dry_run ? "would free" : "freed", exact_size(plan.bytes_freed));
+}
+
+std::string summary_of(const PrunePlan& plan, bool dry_run, bool to_trash, bool only_trash) {
+  std::string text = decided_line(plan, dry_run, to_trash, only_trash);
+  text += trash_lines(plan, dry_run);
   if (plan.garbage_files > 0) {
     text +=
         fmt::format("{} of saves that died {} among them\n", counted(plan.garbage_files, "file"),
@@ -108,7 +151,7 @@ class Prune : public Command {
   Prune()
       : Command("prune", "Delete the checkpoints that no rule keeps; one rule is enough to keep",
                 "ckptool prune ./store --keep-last 3 --keep-best 2:val/loss:min --dry-run\n"
-                "ckptool prune ./store cnn-lr3 --keep-every 10e --keep-within 7d") {}
+                "ckptool prune ./store cnn-lr3 --keep-every 10e --keep-within 7d --trash 7d") {}
 
  private:
   void declare() override {
@@ -121,6 +164,10 @@ class Prune : public Command {
             "The last save of each N-th epoch (10e); each N-th step (500s)");
     option("--keep-within", "DURATION", within_, "Those younger than 7d, 12h or 30m");
     options("--keep-tag", "TAG", tags_, "Those with this tag; may be repeated");
+    option("--trash", "DURATION", trash_,
+           "Keep what goes in the trash for 7d, 12h or 30m: ckptool undelete brings it back");
+    flag("--empty-trash", options_.empty_trash,
+         "What is in the trash goes now, in all runs; without a rule that is all that is done");
     flag("--exclusive", options_.exclusive,
          "Nobody else uses the store, on no host: needed on a network file system");
     flag("--dry-run,-n", dry_run_, "Show what would be done, and do nothing");
@@ -144,7 +191,10 @@ class Prune : public Command {
 
   ExitCode run(Context& context) override {
     const KeepPolicy keep = policy();
-    if (keep.empty()) {
+    if (!trash_.empty()) {
+      options_.trash_ns = parse_option("--trash", [&] { return parse_duration_ns(trash_); });
+    }
+    if (keep.empty() && !options_.empty_trash) {
       throw Error(ErrorCode::invalid_argument,
                   "prune: no rule keeps anything, so everything would go; say what to keep, for "
                   "example --keep-last 3; a whole run is deleted with: ckptool rm STORE --run RUN");
@@ -154,8 +204,10 @@ class Prune : public Command {
     OpenedStore store(context, found.path);
     const PrunePlan plan = dry_run_ ? store.plan_prune(keep, found.rest, options_)
                                     : store.prune(keep, found.rest, options_);
-    const std::string table = quiet() ? "" : entries_table(plan);
-    print(context, plan_json(plan, dry_run_), table + summary_of(plan, dry_run_));
+    const bool only_trash = keep.empty();
+    const std::string table = quiet() || only_trash ? "" : entries_table(plan);
+    print(context, plan_json(plan, dry_run_),
+          table + summary_of(plan, dry_run_, options_.trash_ns > 0, only_trash));
     for (const std::string& note : plan.notes) complain(note);
     return plan.notes.empty() ? ExitCode::ok : ExitCode::partly_done;
   }
@@ -163,7 +215,7 @@ class Prune : public Command {
   PruneOptions options_;
   std::uint32_t last_ = 0;
   std::vector<std::string> best_, every_, tags_;
-  std::string within_;
+  std::string within_, trash_;
   bool dry_run_ = false;
 };
 

@@ -6,8 +6,10 @@
 #include <iostream>
 
 #include "ckp/address.h"
+#include "ckp/retention.h"
 #include "command.h"
 #include "render.h"
+#include "search_options.h"
 
 namespace ckp::tool {
 namespace {
@@ -32,6 +34,8 @@ class Rm : public Command {
     store_positional();
     positional("ADDRESS", "Checkpoints, each written with its @", true);
     option("--run", "RUN", run_, "Delete this run, its checkpoints and its record");
+    option("--trash", "DURATION", trash_,
+           "Keep them in the trash for 7d, 12h or 30m: ckptool undelete brings them back");
     flag("--exclusive", options_.exclusive,
          "Nobody else uses the store, on no host: needed on a network file system");
     flag("--yes,-y", yes_, "Do not ask; needed when there is no terminal");
@@ -43,6 +47,8 @@ class Rm : public Command {
     if (found.rest.empty() == run_.empty()) {
       throw UsageError("expected either addresses (RUN@EPOCH, RUN@ID) or --run RUN");
     }
+    if (!trash_.empty())
+      options_.trash_ns = parse_option("--trash", [&] { return parse_duration_ns(trash_); });
     OpenedStore store(context, found.path);
     return run_.empty() ? remove_checkpoints(context, store, found.rest)
                         : remove_run(context, store);
@@ -62,12 +68,22 @@ class Rm : public Command {
       deleted.push_back(to_json(each));
       if (!readable) deleted.back()["epoch"] = nullptr;
     }
-    if (!may(fmt::format("delete {}: {}?", counted(victims.size(), "checkpoint"), join(names)))) {
+    const bool to_trash = options_.trash_ns > 0;
+    const std::string what = to_trash ? "move to the trash " : "delete ";
+    if (!may(fmt::format("{}{}: {}?", what, counted(victims.size(), "checkpoint"), join(names)))) {
       return refuse(context);
     }
     const std::uint64_t freed = store.remove_checkpoints(ids, options_);
-    print(context, {{"deleted", deleted}, {"bytes_freed", freed}},
-          quiet() ? "" : fmt::format("deleted {}, freed {}\n", join(names), exact_size(freed)));
+    const std::string text =
+        to_trash ? fmt::format(
+                       "moved to the trash for {}: {}; freed {}; bring back: ckptool "
+                       "undelete {} {}\n",
+                       trash_, join(names), exact_size(freed), shell_word(store.path().string()),
+                       shell_word(address_text(victims[0])))
+                 : fmt::format("deleted {}, freed {}\n", join(names), exact_size(freed));
+    Json json{{"deleted", deleted}, {"bytes_freed", freed}};
+    if (to_trash) json["trash"] = trash_;
+    print(context, json, quiet() ? "" : text);
     return ExitCode::ok;
   }
 
@@ -96,8 +112,13 @@ class Rm : public Command {
   ExitCode remove_run(Context& context, Store& store) {
     const RunRecord record = store.run(run_);
     const std::uint64_t count = store.checkpoints(record.id).size();
-    if (!may(fmt::format("delete run {} with {} and its record?", record.name,
-                         counted(count, "checkpoint")))) {
+    const auto trash = store.trash();
+    const auto in_trash = std::count_if(trash.begin(), trash.end(), [&](const auto& one) {
+      return one.checkpoint.run == record.id;
+    });
+    const std::string besides = in_trash == 0 ? "" : fmt::format(", {} in the trash", in_trash);
+    if (!may(fmt::format("delete run {} with {}{} and its record?", record.name,
+                         counted(count, "checkpoint"), besides))) {
       return refuse(context);
     }
     const std::uint64_t freed = store.remove_run(record.id.hex(), options_);
@@ -123,7 +144,7 @@ class Rm : public Command {
   }
 
   PruneOptions options_;
-  std::string run_;
+  std::string run_, trash_;
   bool yes_ = false;
 };
 

@@ -56,6 +56,7 @@ std::string disk_text(const StoreStats& stats) {
               {"journals", exact_size(disk.journals)}};
   add_if_any(facts, "index", stats.index);
   facts.emplace_back("garbage, freed by prune", exact_size(disk.garbage));
+  add_if_any(facts, "in the trash", disk.trash);
   add_if_any(facts, "dead, in files that stay", disk.dead);
   add_if_any(facts, "saves in progress", disk.in_progress);
   add_if_any(facts, "unreadable", disk.unreadable);

@@ -17,6 +17,7 @@ Json disk_json(const DiskBytes& disk) {
           {"padding", disk.padding},
           {"journals", disk.journals},
           {"garbage", disk.garbage},
+          {"trash", disk.trash},
           {"dead", disk.dead},
           {"in_progress", disk.in_progress},
           {"unreadable", disk.unreadable},

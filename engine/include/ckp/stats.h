@@ -42,6 +42,8 @@ struct DiskBytes {
   // `dead` stays for the present: chunks in files that hold too much else for a rewrite, or which
   // somebody may need who cannot be read or has not finished saving.
   std::uint64_t garbage = 0;
+  // What only checkpoints in the trash need, of their own files. What they need of others' is dead.
+  std::uint64_t trash = 0;
   std::uint64_t dead = 0;
   std::uint64_t in_progress = 0;  // files of saves that have not finished
   std::uint64_t unreadable = 0;   // files that hold checkpoints or chunks, and cannot be read

@@ -23,6 +23,7 @@
 #include "ckp/run.h"
 #include "ckp/search.h"
 #include "ckp/stats.h"
+#include "ckp/trash.h"
 #include "ckp/verify.h"
 
 namespace ckp {
@@ -52,6 +53,12 @@ struct PruneOptions {
   // A file that is only kept for some of its chunks is rewritten without the others when they are
   // at least this part of it. Above 1: never.
   double waste_threshold = 0.5;
+  // Checkpoints that go can be brought back for this long (Store::undelete), and their bytes are
+  // freed by the first prune or removal after that. 0: they are freed at once.
+  std::int64_t trash_ns = 0;
+  // Of Store::prune: what is in the trash goes now, whatever its time. With an empty policy that is
+  // all that it does.
+  bool empty_trash = false;
 };
 
 // One checkpoint of a plan, with what deleting it frees.
@@ -61,6 +68,7 @@ struct PruneEntry {
   std::uint64_t bytes_freed = 0;  // of files that go when this plan is carried out
   std::string
       held;  // why its file stays although the checkpoint goes: "holds 3 chunks that cnn@9 needs"
+  std::int64_t trash_until_ns = 0;  // kept in the trash until then (since 1970, UTC); 0: it is not
 };
 
 // A file of a deleted checkpoint that is made smaller.
@@ -77,6 +85,11 @@ struct PrunePlan {
   std::uint64_t bytes_held = 0;     // files of deleted checkpoints that stay, as they are now
   std::uint64_t garbage_files = 0;  // left by saves that died
   std::vector<PackRewrite> rewrites = {};  // of files deleted now or earlier
+  std::uint64_t bytes_trashed = 0;         // files of checkpoints that go to the trash by this plan
+  std::uint64_t expired = 0;               // checkpoints that leave the trash for good
+  // What is in the trash afterwards, in all runs: checkpoints, bytes of their files, and what
+  // emptying it then frees. The rest of these bytes is shared with checkpoints that stay.
+  std::uint64_t trash_checkpoints = 0, trash_bytes = 0, trash_frees = 0;
   // What could not be done, as one line each: a rewrite for which there was no space. The files are
   // as they were, and a later prune tries again.
   std::vector<std::string> notes = {};
@@ -210,7 +223,9 @@ class Store {
   Checkpoint open_checkpoint(const CheckpointRecord& checkpoint) const;
 
   // Takes checkpoints away, or a whole run with its record; frees what nothing else needs and
-  // returns the bytes freed. remove_run: Error(locked) while a process holds the run.
+  // returns the bytes freed. remove_run: Error(locked) while a process holds the run; what the run
+  // has in the trash goes with it, and Error(invalid_argument) with `trash_ns`, as a run without
+  // its record would be left.
   std::uint64_t remove_checkpoints(std::span<const Uuid> checkpoints,
                                    const PruneOptions& options = {});
   std::uint64_t remove_run(std::string_view name_or_id, const PruneOptions& options = {});
@@ -224,6 +239,18 @@ class Store {
   // (corrupt, or what reading said) names the way on, and nothing is deleted.
   PrunePlan prune(const KeepPolicy& policy, std::span<const std::string> runs = {},
                   const PruneOptions& options = {});
+
+  // What can be brought back, by run, then commit order. Reads the manifest of each.
+  std::vector<TrashedCheckpoint> trash() const;
+  // The one in the trash that an address means: RUN is its newest there, @best the best there.
+  // Error(not_found).
+  CheckpointRecord find_in_trash(const Address& address) const;
+  // Brings checkpoints back from the trash, as they were, with their commit numbers, tags, notes
+  // and places in their runs' lines. Durable on return. Nothing is changed with Error(not_found)
+  // when one is not there (any more), Error(corrupt) when a manifest or what it needs is damaged,
+  // and Error(locked) while the store is held (see hold). Another error may leave some of them
+  // back, each as a whole.
+  std::vector<CheckpointRecord> undelete(std::span<const Uuid> checkpoints);
 
   // Keeps prune and the removals away, so that the store's files can be copied one by one. Waits
   // for those that are under way. Error(locked) as for StoreOptions::lock_timeout_ms;

@@ -26,6 +26,7 @@ constexpr std::uint64_t patches = 1u << 1;              // refuse: a manifest ha
 constexpr std::uint64_t delta = 1u << 2;                // refuse; reserved, not read by version 1
 constexpr std::uint64_t derived = 1u << 3;              // refuse; reserved, not read by version 1
 constexpr std::uint64_t differences = 1u << 4;          // refuse: a manifest has differences
+constexpr std::uint64_t trash = 1u << 5;  // refuse; of STORE: files may have the names of the trash
 
 constexpr std::uint64_t marks = 1u << 0;        // read_only; of STORE: there is a file `marks`
 constexpr std::uint64_t later_facts = 1u << 1;  // read_only; of STORE: `marks` has later facts
@@ -33,7 +34,8 @@ constexpr std::uint64_t later_facts = 1u << 1;  // read_only; of STORE: `marks` 
 
 constexpr Features pack_features{
     0, 0, feature::external_references | feature::patches | feature::differences};
-constexpr Features known_features{0, feature::marks | feature::later_facts, pack_features.refuse};
+constexpr Features known_features{0, feature::marks | feature::later_facts,
+                                  pack_features.refuse | feature::trash};
 
 struct Versions {
   std::uint16_t write_version = current_version;  // the version that wrote it

@@ -14,8 +14,8 @@
 
 namespace ckp::format {
 
-// The file STORE: who this store is. Written when the store is made, and once
-// more with its first mark.
+// The file STORE: who this store is. Written when the store is made, and anew when its features
+// change.
 struct StoreIdentity {
   static constexpr std::size_t size = 128;
   Versions versions;
