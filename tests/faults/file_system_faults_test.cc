@@ -61,6 +61,14 @@ bool breaks_a_promise(const std::string& operation) {
          !path.starts_with("store/index");
 }
 
+// T4: that STORE still speaks of a trash which is empty only keeps older versions out. That it must
+// speak of one that is not (T1) is for the order oracle.
+bool may_be_left(const std::string& work, const std::string& operation) {
+  const bool writes_identity =
+      operation.find("store/.STORE.") != std::string::npos || operation.ends_with(" store");
+  return work == "trash" && writes_identity;
+}
+
 // Whether it was made up for afterwards: by the same operation, or, since a journal that fails is
 // given up for another, by the same of that one.
 bool is_repeated(const std::string& operation, const std::vector<std::string>& log) {
@@ -98,7 +106,7 @@ class FileSystemFaults : public testing::TestWithParam<std::tuple<std::string, M
     const std::string first = fs->first_failure();
     SCOPED_TRACE(first);
     fs->clear();
-    if (succeeded && promises_ && breaks_a_promise(first)) {
+    if (succeeded && promises_ && breaks_a_promise(first) && !may_be_left(name, first)) {
       EXPECT_TRUE(!fault.forever && is_repeated(first, fs->log())) << "a failure was swallowed";
     }
     EXPECT_TRUE(succeeded || failed) << "an error where nothing failed";
