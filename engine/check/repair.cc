@@ -48,7 +48,7 @@ NewIdentity find_identity(FileSystem& fs, const StoreLayout& layout, Clock& cloc
   const auto marked = owner_of_marks(fs, layout);
   found.identity.uuid = remembered ? *remembered : marked ? *marked : random_uuid();
   if (fs.status(layout.marks()) || is_link_to_nowhere(fs, layout.marks()))
-    found.identity.features.read_only = format::feature::marks | format::feature::later_facts;
+    found.identity.features.read_only = format::store_features.read_only;
   if (may_have_trash(fs, layout)) found.identity.features.refuse = format::feature::trash;
   found.identity.created_ns = clock.now_ns();
   return found;

@@ -22,9 +22,10 @@ Words words_of(const std::string& text) {
 [[noreturn]] void bad_keep_rule(const std::string& rule) {
   throw Error(
       ErrorCode::invalid_argument,
-      fmt::format("keep \"{}\": expected \"last N\", \"best N\", \"best N METRIC[:min|:max]\", "
-                  "\"every N epochs\", \"every N steps\", \"within 7d\" or \"tag NAME\"",
-                  rule));
+      fmt::format(
+          "keep \"{}\": expected \"last N\", \"best N\", \"best N METRIC[:min|:max]\", "
+          "\"every N epochs\", \"every N steps\", \"within 7d\", \"daily N\" or \"tag NAME\"",
+          rule));
 }
 
 template <class Integer>
@@ -65,6 +66,8 @@ void add_rule(const std::string& rule, KeepPolicy& policy) {
     set_once(rule, policy.every_steps, words[1]);
   } else if (verb == "within" && size == 2 && policy.within_ns == 0) {
     policy.within_ns = parse_duration_ns(words[1]);
+  } else if (verb == "daily" && size == 2 && policy.daily == 0) {
+    policy.daily = positive_count<std::uint32_t>(rule, words[1]);
   } else if (verb == "tag" && size == 2) {
     policy.tags.push_back(words[1]);
   } else {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <set>
@@ -45,14 +46,6 @@ std::optional<Integer> parse_count(std::string_view text) {
 
 bool looks_numeric(std::string_view text) {
   return !text.empty() && text.find_first_not_of("+-0123456789") == std::string_view::npos;
-}
-
-// "7d" for whole units, so that a reason repeats what was asked for.
-std::string spell_duration(std::int64_t ns) {
-  for (const Unit& unit : units) {
-    if (ns % unit.ns == 0) return fmt::format("{}{}", ns / unit.ns, unit.letter);
-  }
-  return fmt::format("{} ns", ns);
 }
 
 // Reasons to keep, by checkpoint.
@@ -155,18 +148,45 @@ void keep_every(const KeepPolicy& policy, Line line, Reasons& reasons) {
   }
 }
 
+// The days of the newest checkpoints count, whether or not there was anything on those between
+// them.
+void keep_daily(std::uint32_t days, Line line, std::int64_t now_ns, Reasons& reasons) {
+  if (days == 0) return;
+  const auto day_of = [](std::int64_t ns) {
+    return std::chrono::floor<std::chrono::days>(
+        std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(ns)));
+  };
+  std::map<std::chrono::sys_days, const CheckpointRecord*> last;
+  for (const CheckpointRecord& one : line) {
+    if (one.created_ns > now_ns) {  // a clock that was wrong: it must not take a day's place
+      reasons.add(one, "daily: saved in the future");
+    } else if (one.resumable()) {
+      last[day_of(one.created_ns)] = &one;
+    }
+  }
+  std::uint32_t count = 0;
+  for (auto day = last.rbegin(); day != last.rend() && count < days; ++day, ++count) {
+    const std::chrono::year_month_day date(day->first);
+    reasons.add(*day->second, fmt::format("daily {}-{:02}-{:02}", static_cast<int>(date.year()),
+                                          static_cast<unsigned>(date.month()),
+                                          static_cast<unsigned>(date.day())));
+  }
+}
+
 // The two rules that look at superseded checkpoints, too: somebody marked it, or it is too fresh
 // for anybody to have looked at it.
 void keep_marked_or_young(const KeepPolicy& policy, const CheckpointRecord& one,
                           std::int64_t now_ns, Reasons& reasons) {
   // A time in the future is a clock that was wrong: kept, never reasoned with.
   if (policy.within_ns > 0 && one.created_ns > now_ns - policy.within_ns) {
-    reasons.add(one, fmt::format("within {}", spell_duration(policy.within_ns)));
+    reasons.add(one, fmt::format("within {}", duration_text(policy.within_ns)));
   }
   for (const std::string& tag : policy.tags) {
     if (one.tags.contains(tag)) reasons.add(one, fmt::format("tag {}", tag));
   }
 }
+
+}  // namespace
 
 void check_policy(const KeepPolicy& policy) {
   if (policy.every_epochs < 0 || policy.every_steps < 0 || policy.within_ns < 0) {
@@ -179,16 +199,15 @@ void check_policy(const KeepPolicy& policy) {
     throw Error(
         ErrorCode::invalid_argument,
         "keep policy: no rule is given, which would delete nearly everything; give at least "
-        "one of keep-last, keep-best, keep-every, keep-within, keep-tag");
+        "one of keep-last, keep-best, keep-every, keep-within, keep-daily, keep-tag");
   }
 }
 
-}  // namespace
-
 bool KeepPolicy::empty() const {
-  return last == 0 && every_epochs == 0 && every_steps == 0 && within_ns == 0 && tags.empty() &&
-         std::all_of(best.begin(), best.end(),
-                     [](const KeepBest& rule) { return rule.count == 0; });
+  return last == 0 && every_epochs == 0 && every_steps == 0 && within_ns == 0 && daily == 0 &&
+         tags.empty() && std::all_of(best.begin(), best.end(), [](const KeepBest& rule) {
+           return rule.count == 0;
+         });
 }
 
 void parse_keep_every(std::string_view text, KeepPolicy& policy) {
@@ -217,6 +236,13 @@ std::int64_t parse_duration_ns(std::string_view text) {
   bad_rule("duration", text,
            "a positive number of weeks, days, hours, minutes or seconds, as in 2w, 7d, 12h, 30m or "
            "90s (at most 292 years)");
+}
+
+std::string duration_text(std::int64_t ns) {
+  for (const Unit& unit : units) {
+    if (ns % unit.ns == 0) return fmt::format("{}{}", ns / unit.ns, unit.letter);
+  }
+  return fmt::format("{} ns", ns);
 }
 
 KeepBest parse_keep_best(std::string_view text) {
@@ -258,6 +284,7 @@ std::vector<KeepDecision> decide(const KeepPolicy& policy, const RunRecord& run,
   keep_last(policy.last, line, reasons);
   for (const KeepBest& rule : policy.best) keep_best(rule, run, line, now_ns, reasons);
   keep_every(policy, line, reasons);
+  keep_daily(policy.daily, line, now_ns, reasons);
   for (const CheckpointRecord& one : checkpoints) {
     keep_marked_or_young(policy, one, now_ns, reasons);
     if (one.salvaged_from) reasons.add(one, "salvaged by a repair: goes only by name");

@@ -10,6 +10,7 @@
 #include "ckp/shell_word.h"
 #include "retention/prune_checks.h"
 #include "retention/rewrite.h"
+#include "retention/stored_policy.h"
 #include "store/hold.h"
 #include "store/marks.h"
 #include "store/reserve.h"
@@ -92,6 +93,16 @@ void add_trash(const StoreCore& core, const Snapshot& snapshot, const PruneOptio
   }
 }
 
+Error no_policy(const StoreCore& core) {
+  const std::string root = core.layout().root.string();
+  return {ErrorCode::invalid_argument,
+          fmt::format("{0}: no rule says what to keep, and the store has no policy, so everything "
+                      "would go; nothing was deleted; give rules, as --keep-last 3, or set a "
+                      "policy: ckptool policy {1} --keep-last 3; a whole run is deleted with: "
+                      "ckptool rm {1} --run RUN",
+                      root, shell_word(root))};
+}
+
 // Whatever the rules say.
 void keep_aliased(const std::map<std::string, AliasChange>& aliases, KeepDecision& decision) {
   for (const auto& [name, change] : aliases) {
@@ -102,24 +113,31 @@ void keep_aliased(const std::map<std::string, AliasChange>& aliases, KeepDecisio
   }
 }
 
-Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy& policy,
+// Null: the rules are those that the store keeps.
+Plan make_plan(StoreCore& core, const Snapshot& snapshot, const KeepPolicy* policy,
                std::span<const std::string> names, const PruneOptions& options) {
   Plan plan;
   plan.chosen = choose_runs(core, snapshot, names);
-  const bool only_trash = policy.empty() && options.empty_trash;
+  const bool only_trash = policy != nullptr && policy->empty() && options.empty_trash;
   const Marks marks = read_marks(core);
   const auto aliases = current_aliases(marks.aliases);
+  const StoredPolicies stored = policy == nullptr ? policies_of(marks) : StoredPolicies{};
+  if (policy == nullptr && stored.empty()) throw no_policy(core);
+  const std::int64_t now_ns = core.clock().now_ns();
   for (const RunFacts& run : snapshot.runs) {
     if (only_trash || !run.record || !plan.chosen.contains(run.record->id)) continue;
     std::vector<CheckpointRecord> checkpoints = run.checkpoints;
     for (CheckpointRecord& checkpoint : checkpoints) marks.facts.apply_to(checkpoint);
-    for (KeepDecision& decision : decide(policy, *run.record, checkpoints, core.clock().now_ns())) {
+    const RunRecord& record = *run.record;
+    for (KeepDecision& decision :
+         policy != nullptr ? decide(*policy, record, checkpoints, now_ns)
+                           : decide_by_stored(stored.of(record.id), record, checkpoints, now_ns)) {
       keep_aliased(aliases, decision);
       if (!decision.keep) plan.departures.going.insert(decision.checkpoint.id);
       plan.report.entries.push_back({std::move(decision), run.record->name, 0, {}});
     }
   }
-  check_rules(policy, plan.report.entries);
+  if (policy != nullptr) check_rules(*policy, plan.report.entries);
   add_trash(core, snapshot, options, plan.departures);
   plan.collection = plan_collection(snapshot, plan.departures, options.waste_threshold);
   return plan;
@@ -187,7 +205,7 @@ PrunePlan report_of(const Snapshot& snapshot, Plan plan, double waste_threshold)
 }
 
 // Decided outside the lock; refused where the checks that R1 asks for fail.
-Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const KeepPolicy& policy,
+Plan checked_plan(StoreCore& core, PackCache& cache, Snapshot& snapshot, const KeepPolicy* policy,
                   std::span<const std::string> runs, const PruneOptions& options) {
   snapshot = take_snapshot(core, cache);
   // One that was pruned between its listing and its reading is not listed again.
@@ -239,7 +257,7 @@ void check_may_delete(const StoreCore& core, const PruneOptions& options) {
                   core.layout().root.string(), kind.name));
 }
 
-PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+PrunePlan plan_prune(StoreCore& core, const KeepPolicy* policy, std::span<const std::string> runs,
                      const PruneOptions& options) {
   PackCache cache;
   Snapshot snapshot;
@@ -247,7 +265,7 @@ PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const 
   return report_of(snapshot, std::move(plan), options.waste_threshold);
 }
 
-PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+PrunePlan prune(StoreCore& core, const KeepPolicy* policy, std::span<const std::string> runs,
                 const PruneOptions& options) {
   check_may_delete(core, options);
   check_trash(options);

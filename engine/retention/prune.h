@@ -16,9 +16,11 @@ namespace ckp {
 // without `exclusive`, Error(newer_format) as StoreCore::check_writable.
 void check_may_delete(const StoreCore& core, const PruneOptions& options);
 
-PrunePlan plan_prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+// `policy` null: what the store keeps decides, for each run by itself. Error(invalid_argument) when
+// it keeps no policy.
+PrunePlan plan_prune(StoreCore& core, const KeepPolicy* policy, std::span<const std::string> runs,
                      const PruneOptions& options);
-PrunePlan prune(StoreCore& core, const KeepPolicy& policy, std::span<const std::string> runs,
+PrunePlan prune(StoreCore& core, const KeepPolicy* policy, std::span<const std::string> runs,
                 const PruneOptions& options);
 // Return the bytes that were freed.
 std::uint64_t remove_checkpoints(StoreCore& core, std::span<const Uuid> checkpoints,

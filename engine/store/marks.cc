@@ -74,6 +74,24 @@ void read_fact(const Value& value, LaterFacts& facts) {
   own.push_back(later_fact_from(value));
 }
 
+Value to_value(const PolicyChange& change) {
+  Value::Map map{{"time_ns", change.time_ns}, {"who", change.who}};
+  if (change.run) map.emplace("run", uuid_bytes(*change.run));
+  if (change.rules) map.emplace("rules", *change.rules);
+  return map;
+}
+
+// What the rules are is read when they are used: those of a later version must not hide the rest.
+PolicyChange policy_change_from(const Value& value) {
+  const FieldReader fields(value, "policy");
+  PolicyChange change;
+  fields.read("run", change.run);
+  if (const Value::Map* rules = fields.map("rules")) change.rules = *rules;
+  fields.read("time_ns", change.time_ns);
+  fields.read("who", change.who);
+  return change;
+}
+
 Marks marks_from(const Value& payload) {
   const FieldReader fields(payload, "marks record");
   Marks marks;
@@ -82,6 +100,9 @@ Marks marks_from(const Value& payload) {
   }
   if (const Value::List* facts = fields.list("facts")) {
     for (const Value& fact : *facts) read_fact(fact, marks.facts);
+  }
+  if (const Value::List* policies = fields.list("policies")) {
+    for (const Value& policy : *policies) marks.policies.push_back(policy_change_from(policy));
   }
   return marks;
 }
@@ -97,6 +118,11 @@ std::vector<std::byte> encode_copy(const Uuid& store, const Marks& marks) {
     add_facts(marks.facts.runs, "run", facts);
     payload.emplace("facts", std::move(facts));
   }
+  if (!marks.policies.empty()) {
+    Value::List policies;
+    for (const PolicyChange& change : marks.policies) policies.push_back(to_value(change));
+    payload.emplace("policies", std::move(policies));
+  }
   JournalHeader header;
   header.run = store;
   header.journal = random_uuid();
@@ -108,8 +134,8 @@ std::vector<std::byte> encode_copy(const Uuid& store, const Marks& marks) {
   } catch (const Error& error) {
     if (error.code() != ErrorCode::invalid_argument) throw;
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("the file marks cannot take more: aliases, tags, metrics and notes of "
-                            "a store are 16 MiB at the most ({})",
+                fmt::format("the file marks cannot take more: aliases, tags, metrics, notes and "
+                            "policies of a store are 16 MiB at the most ({})",
                             error.what()));
   }
   return bytes;
@@ -143,8 +169,10 @@ std::optional<Marks> try_copy(std::span<const std::byte> bytes, const Uuid& stor
 
 // What STORE says once these marks are there.
 std::uint64_t features_of(const Marks& marks) {
-  return marks.facts.count() == 0 ? format::feature::marks
-                                  : format::feature::marks | format::feature::later_facts;
+  std::uint64_t features = format::feature::marks;
+  if (marks.facts.count() > 0) features |= format::feature::later_facts;
+  if (!marks.policies.empty()) features |= format::feature::policies;
+  return features;
 }
 
 // Whether STORE says so. A damaged STORE is told elsewhere.
@@ -177,7 +205,7 @@ MarksFile judge(std::span<const std::byte> bytes, const Uuid& store) {
     file.problem = "its two copies are not the same";
   }
   const auto changes = [](const Marks& marks) {
-    return marks.aliases.size() + marks.facts.count();
+    return marks.aliases.size() + marks.facts.count() + marks.policies.size();
   };
   const bool take_first = first && (!second || changes(*first) >= changes(*second));
   file.marks = take_first ? std::move(first) : std::move(second);
@@ -238,7 +266,8 @@ Marks read_marks(const StoreCore& core) {
   if (file.away) throw Error(ErrorCode::io, file.problem);
   throw Error(ErrorCode::corrupt,
               fmt::format("{}; what the aliases point at, and what was said of checkpoints since "
-                          "they were saved, is unknown; put the file back from a backup, or go on "
+                          "they were saved, or shall be kept, is unknown; put the file back from a "
+                          "backup, or go on "
                           "without: ckptool repair {}",
                           file.problem, shell_word(core.layout().root.string())));
 }

@@ -16,9 +16,18 @@
 
 namespace ckp {
 
+// What prune shall keep was said, or taken back.
+struct PolicyChange {
+  std::optional<Uuid> run = {};          // nothing: all that have none of their own
+  std::optional<Value::Map> rules = {};  // as they were written; nothing: taken back
+  std::int64_t time_ns = 0;
+  std::string who = {};  // "user@host"
+};
+
 struct Marks {
   std::vector<AliasChange> aliases;  // the whole history, oldest first
   LaterFacts facts;
+  std::vector<PolicyChange> policies;  // likewise
 };
 
 // What can be read of the file. A store in which nobody has marked anything has none, and that is

@@ -17,8 +17,8 @@ Run::Impl::Impl(std::shared_ptr<StoreCore> store)
     : core(std::move(store)),
       creator_pid(process_id()),
       pipeline(std::make_unique<SavePipeline>(
-          core->save_memory(), [this](std::span<SaveJob> jobs) { carry_out_saves(*this, jobs); })) {
-}
+          core->save_memory(), [this](std::span<SaveJob> jobs) { carry_out_saves(*this, jobs); },
+          [this] { policy.apply_if_due(); })) {}
 
 // A forked child must not touch the threads: they are left to the child's end.
 Run::Impl::~Impl() {

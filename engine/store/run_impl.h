@@ -16,6 +16,7 @@
 #include "save/memory_proof.h"
 #include "save/snapshot.h"
 #include "save/state_writer.h"
+#include "store/policy_follower.h"
 #include "store/run_scan.h"
 #include "store/save_pipeline.h"
 #include "store/store_core.h"
@@ -45,6 +46,7 @@ struct Run::Impl {
   const std::uint32_t creator_pid;
   const Fingerprinter fingerprinter;
   StagingPool staging;
+  PolicyFollower policy{*core, record};  // the background's, when nothing is in flight the owner's
   std::unique_ptr<SavePipeline> pipeline;  // the saves in it use everything above
   // Of a lazy save that is being copied; uses everything above, the pipeline too, which belongs to
   // it until it has ended.

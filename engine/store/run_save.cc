@@ -77,6 +77,7 @@ PendingSave Run::Impl::save(const StateDict& state, const SaveOptions& options) 
     if (job.error) std::rethrow_exception(job.error);
     save->report.stall_ns = elapsed_ns(start);
     save->finish(nullptr);
+    policy.apply_if_due();
     return PendingSave(save);
   }
   pipeline->announce(save);

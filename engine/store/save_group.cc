@@ -62,6 +62,7 @@ class SaveGroup {
   }
 
   void carry_out() {
+    heed_policy();
     for_each_sound([&](Member& member) { write(member); });
     finish();
     commit();
@@ -86,6 +87,16 @@ class SaveGroup {
         member.job.error = std::current_exception();
         member.pack.reset();  // its space may be what the others need
       }
+    }
+  }
+
+  // Differences would keep what the store's policy gives up.
+  void heed_policy() {
+    const bool is_followed = run_.policy.is_followed();
+    for (Member& member : members_) {
+      SaveOptions& options = member.job.planned->options;
+      member.job.save->report.policy_problem = run_.policy.problem();
+      if (options.apply_policy && is_followed) options.encode.differences = false;
     }
   }
 
@@ -159,6 +170,8 @@ class SaveGroup {
       report.commit_ns = nanoseconds_since(start);
       run_.saw_commit(report.checkpoint.commit);
       newest_ = committing[i];
+      // No rule keeps one that was saved inside a step: it stays until somebody has looked.
+      if (job.planned->options.apply_policy && !report.checkpoint.mid_step()) run_.policy.saved();
     }
   }
 

@@ -54,7 +54,8 @@ void SavePipeline::start(SaveJob job) {
       thread_ = std::thread([this] { run(); });
     }
   } catch (const std::system_error&) {
-    return carry_out(std::span(&job, 1));  // none to be had: nothing is in flight either
+    carry_out(std::span(&job, 1));  // none to be had: nothing is in flight either
+    return tidy_up_();
   }
   {
     const std::lock_guard lock(mutex_);
@@ -78,6 +79,12 @@ void SavePipeline::run() {
     working_ = false;
     for (const SaveJob& job : group_) held_ -= job.bytes;
     group_.clear();
+    tidying_ = true;
+    ended_.notify_all();
+    lock.unlock();
+    tidy_up_();
+    lock.lock();
+    tidying_ = false;
     ended_.notify_all();
   }
 }
@@ -101,7 +108,7 @@ void SavePipeline::carry_out(std::span<SaveJob> jobs) noexcept {
 
 void SavePipeline::drain() {
   std::unique_lock lock(mutex_);
-  ended_.wait(lock, [&] { return queue_.empty() && !working_; });
+  ended_.wait(lock, [&] { return queue_.empty() && !working_ && !tidying_; });
 }
 
 std::exception_ptr SavePipeline::take_error() {

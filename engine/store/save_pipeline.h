@@ -23,9 +23,11 @@ class SavePipeline {
  public:
   // Does the work: fills the reports, and sets `error` of the jobs that fail. Must not throw.
   using CarryOut = std::function<void(std::span<SaveJob>)>;
+  // What is done when saves have ended, and before the next. Must not throw.
+  using TidyUp = std::function<void()>;
   // `memory`: how many bytes saves in flight may hold together.
-  SavePipeline(std::uint64_t memory, CarryOut carry_out)
-      : memory_(memory), carry_out_(std::move(carry_out)) {}
+  SavePipeline(std::uint64_t memory, CarryOut carry_out, TidyUp tidy_up)
+      : memory_(memory), carry_out_(std::move(carry_out)), tidy_up_(std::move(tidy_up)) {}
   // Waits for everything.
   ~SavePipeline();
   SavePipeline(const SavePipeline&) = delete;
@@ -57,11 +59,13 @@ class SavePipeline {
 
   const std::uint64_t memory_;
   const CarryOut carry_out_;
+  const TidyUp tidy_up_;
   std::mutex mutex_;
   std::condition_variable queued_, ended_;
   std::deque<SaveJob> queue_;
   std::vector<SaveJob> group_;  // the thread's
   bool working_ = false;        // on the group
+  bool tidying_ = false;        // after it: nobody waits for room
   std::uint64_t held_ = 0;      // bytes
   bool stopping_ = false;
   // All that were announced, until they have ended well.

@@ -14,6 +14,7 @@
 #include "query/indexed_search.h"
 #include "query/search.h"
 #include "retention/prune.h"
+#include "retention/stored_policy.h"
 #include "retention/take_stats.h"
 #include "store/attach.h"
 #include "store/hold.h"
@@ -458,12 +459,28 @@ std::uint64_t Store::remove_run(std::string_view name_or_id, const PruneOptions&
 
 PrunePlan Store::plan_prune(const KeepPolicy& policy, std::span<const std::string> runs,
                             const PruneOptions& options) const {
-  return ckp::plan_prune(*impl_->core, policy, runs, options);
+  return ckp::plan_prune(*impl_->core, &policy, runs, options);
 }
 
 PrunePlan Store::prune(const KeepPolicy& policy, std::span<const std::string> runs,
                        const PruneOptions& options) {
-  return ckp::prune(*impl_->core, policy, runs, options);
+  return ckp::prune(*impl_->core, &policy, runs, options);
+}
+
+StoredPolicies Store::policies() const { return policies_of(read_marks(*impl_->core)); }
+
+void Store::set_policy(const KeepPolicy& policy, std::string_view run) {
+  ckp::set_policy(*impl_->core, policy, run);
+}
+
+void Store::clear_policy(std::string_view run) { ckp::clear_policy(*impl_->core, run); }
+
+PrunePlan Store::plan_policy(std::span<const std::string> runs, const PruneOptions& options) const {
+  return ckp::plan_prune(*impl_->core, nullptr, runs, options);
+}
+
+PrunePlan Store::apply_policy(std::span<const std::string> runs, const PruneOptions& options) {
+  return ckp::prune(*impl_->core, nullptr, runs, options);
 }
 
 std::vector<TrashedCheckpoint> Store::trash() const { return list_trash(*impl_->core); }

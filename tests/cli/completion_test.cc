@@ -40,6 +40,8 @@ TEST_F(CompletionTest, CommandsOptionsAndNames) {
   EXPECT_EQ(completed({"show", "--json", "store", "a"}), "a\\ b\n");
   EXPECT_EQ(completed({"show", "--store", "store", ""}), "cnn-lr3\na\\ b\n@production\n");
   EXPECT_EQ(completed({"ls", "sto"}), "store\n");
+  EXPECT_EQ(completed({"policy", "store", "--keep-d"}), "--keep-daily\n");
+  EXPECT_EQ(completed({"policy", "store", "--run", "cn"}), "cnn-lr3\n");
   EXPECT_EQ(completed({"completion", ""}), "bash\nzsh\n");
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "damage/sample_store.h"
+#include "retention/stored_policy.h"
 #include "store/marks.h"
 #include "support/expect_error.h"
 #include "support/figure.h"
@@ -21,6 +22,7 @@ class MarksFlips : public testing::Test {
     store.promote(first(), "production");
     store.promote(last(), "staging", {"a note", {{"port", "80"}}});
     store.add_metrics(last(), {{"auc", 0.5}});
+    store.set_policy({.last = 3, .best = {{2, "auc", Better::higher}}});
     uuid_ = store.uuid();
     sound_ = test::read_bytes(path());
   }
@@ -33,12 +35,18 @@ class MarksFlips : public testing::Test {
     test::write_bytes(path(), bytes);
     return look_at_marks(*posix_file_system(), StoreLayout{truth_.path()}, uuid_);
   }
+  static bool is_right(const StoredPolicies& policies) {
+    if (!policies.store || !policies.runs.empty()) return false;
+    const KeepPolicy& keep = policies.store->keep;
+    return keep.last == 3 && keep.best.size() == 1 && keep.best[0].count == 2 &&
+           keep.best[0].metric == "auc" && keep.best[0].better == Better::higher;
+  }
   bool is_right(const Marks& marks) const {
     const auto current = current_aliases(marks.aliases);
     return marks.aliases.size() == 2 && current.at("production").to == first().id &&
            current.at("staging").to == last().id && current.at("staging").note == "a note" &&
            current.at("staging").metadata == Value::Map{{"port", "80"}} &&
-           marks.facts.count() == 1 &&
+           marks.facts.count() == 1 && marks.policies.size() == 1 && is_right(policies_of(marks)) &&
            marks.facts.checkpoints.at(last().id).at(0).value == Value(0.5);
   }
 

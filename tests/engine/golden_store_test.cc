@@ -71,5 +71,17 @@ TEST_F(GoldenStoreTest, HasATrash) {
   EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
 }
 
+// It has no marks at all.
+TEST_F(GoldenStoreTest, TakesAPolicy) {
+  Store store = Store::open(path_);
+  EXPECT_TRUE(store.policies().empty());
+  store.set_policy({.daily = 1});
+  store = Store::open(path_);
+  EXPECT_EQ(store.policies().store->keep.daily, 1u);
+  store.apply_policy();
+  EXPECT_EQ(store.checkpoints(store.run("cnn").id).size(), 1u);
+  EXPECT_TRUE(store.verify({.level = VerifyLevel::full}).clean());
+}
+
 }  // namespace
 }  // namespace ckp

@@ -194,6 +194,40 @@ TEST_F(Deciding, WithinCountsTheFutureAsYoung) {
           {"within 10m"}, none, none, none, {"within 10m"}, {"newest resumable", "within 10m"}}));
 }
 
+// 1970-01-01 twice, then 01-03 twice, 01-04, 01-05.
+TEST_F(Deciding, DailyKeepsTheLastOfEachOfTheNewestDaysThatHaveAny) {
+  const std::int64_t times[] = {0, day_ns - 1, 2 * day_ns, 3 * day_ns - 1, 3 * day_ns, 4 * day_ns};
+  for (std::size_t i = 0; i < 6; ++i) all_[i].created_ns = times[i];
+  const Reasons fifth{"newest resumable", "daily 1970-01-05"};
+  EXPECT_EQ(decide({.daily = 1}, 9 * day_ns),
+            (std::vector<Reasons>{none, none, none, none, none, fifth}));
+  EXPECT_EQ(
+      decide({.daily = 4}, 9 * day_ns),
+      (std::vector<Reasons>{
+          none, {"daily 1970-01-01"}, none, {"daily 1970-01-03"}, {"daily 1970-01-04"}, fifth}));
+  EXPECT_EQ(decide({.daily = 3}, 9 * day_ns)[1], none);
+  EXPECT_EQ(decide({.daily = 99}, 9 * day_ns)[0], none);
+  all_[3].nonfinite = true;
+  EXPECT_EQ(decide({.daily = 4}, 9 * day_ns)[2], Reasons{"daily 1970-01-03"}) << "a finite one";
+  all_[2].nonfinite = true;
+  EXPECT_EQ(decide({.daily = 3}, 9 * day_ns)[1], Reasons{"daily 1970-01-01"}) << "takes no place";
+  all_[0].created_ns = -1;
+  EXPECT_EQ(decide({.daily = 9}, 9 * day_ns)[0], Reasons{"daily 1969-12-31"});
+}
+
+TEST_F(Deciding, DailyKeepsWhatIsOfTheFutureWithoutCountingIt) {
+  for (std::size_t i = 0; i < 6; ++i) all_[i].created_ns = static_cast<std::int64_t>(i) * day_ns;
+  const Reasons future{"daily: saved in the future"};
+  all_[1].created_ns = 80 * day_ns;
+  EXPECT_EQ(decide({.daily = 2}, 3 * day_ns + 5),
+            (std::vector<Reasons>{none,
+                                  future,
+                                  {"daily 1970-01-03"},
+                                  {"daily 1970-01-04"},
+                                  future,
+                                  {"newest resumable", "daily: saved in the future"}}));
+}
+
 TEST_F(Deciding, Tags) {
   all_[1].tags["gold"] = "yes";
   EXPECT_EQ(decide({.tags = {"gold", "silver"}}),
@@ -263,7 +297,18 @@ bool naive_keep(const KeepPolicy& policy, const test::History& history, const Ch
     if (stands_for_its_epoch) return true;
   }
   if (policy.every_steps > 0 && one.step % policy.every_steps == 0) return true;
+  if (policy.daily > 0 && one.created_ns > now) return true;
   if (one.nonfinite) return false;
+  constexpr std::int64_t a_day = 86'400'000'000'000;
+  std::set<std::int64_t> newer_days;
+  bool last_of_its_day = true;
+  for (const auto& other : history.line) {
+    if (other.nonfinite || other.created_ns > now) continue;
+    const std::int64_t day = other.created_ns / a_day, own = one.created_ns / a_day;
+    if (day > own) newer_days.insert(day);
+    if (day == own && other.commit > one.commit) last_of_its_day = false;
+  }
+  if (last_of_its_day && newer_days.size() < policy.daily) return true;
   std::size_t newer = 0;
   for (const auto& other : history.line) newer += !other.nonfinite && other.commit > one.commit;
   if (newer < std::max<std::size_t>(policy.last, 1)) return true;
@@ -293,7 +338,14 @@ bool naive_keep(const KeepPolicy& policy, const test::History& history, const Ch
 TEST(Policy, RandomPoliciesDecideAsANaiveReaderWould) {
   std::mt19937_64 random(test::seed(20270));
   for (int i = 0; i < 4000; ++i) {
-    const test::History history = test::random_history(random);
+    test::History history = test::random_history(random);
+    // Days, of which two are in the future; or all of it within a moment.
+    constexpr std::int64_t long_time = 86'400'000'000'000 / 250;
+    const std::int64_t unit = random() % 2 == 0 ? 1 : long_time;
+    for (auto* list : {&history.all, &history.line}) {
+      for (CheckpointRecord& one : *list) one.created_ns *= unit;
+    }
+    const std::int64_t now = 1000 * unit;
     KeepPolicy policy;
     policy.last = static_cast<std::uint32_t>(random() % 4);
     if (random() % 2 == 0)
@@ -302,16 +354,17 @@ TEST(Policy, RandomPoliciesDecideAsANaiveReaderWould) {
       policy.best.push_back({static_cast<std::uint32_t>(random() % 4), "auc", {}});
     if (random() % 3 == 0) policy.every_epochs = 1 + static_cast<std::int64_t>(random() % 4);
     if (random() % 3 == 0) policy.every_steps = 10 * (1 + static_cast<std::int64_t>(random() % 4));
-    if (random() % 3 == 0) policy.within_ns = static_cast<std::int64_t>(random() % 700);
+    if (random() % 3 == 0) policy.within_ns = unit * static_cast<std::int64_t>(random() % 700);
+    if (random() % 3 == 0) policy.daily = static_cast<std::uint32_t>(random() % 4);
     if (random() % 3 == 0) policy.tags = {"gold"};
     if (policy.empty()) policy.last = 1;
     auto shuffled = history.all;
     std::shuffle(shuffled.begin(), shuffled.end(), random);
-    const auto decisions = decide(policy, history.run, shuffled, 1000);
+    const auto decisions = decide(policy, history.run, shuffled, now);
     ASSERT_EQ(decisions.size(), history.all.size());
     for (std::size_t n = 0; n < decisions.size(); ++n) {
       ASSERT_EQ(decisions[n].checkpoint, history.all[n]) << "not in commit order";
-      ASSERT_EQ(decisions[n].keep, naive_keep(policy, history, history.all[n], 1000))
+      ASSERT_EQ(decisions[n].keep, naive_keep(policy, history, history.all[n], now))
           << "history " << i << ", checkpoint " << n;
       ASSERT_FALSE(decisions[n].reasons.empty());
     }

@@ -277,6 +277,34 @@ TEST_F(Loop, PrunesByItsRules) {
   EXPECT_EQ(training.said, "");
 }
 
+TEST_F(Loop, GoesByTheStoresPolicyUnlessItHasRulesOfItsOwn) {
+  Store store = Store::create(path_);
+  store.set_policy({.last = 2});
+  {
+    Training training(path_);
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 4);
+    EXPECT_EQ(training.said, "");
+  }
+  EXPECT_EQ(line().size(), 2u);
+  {
+    Training training(path_);
+    training.options.keep = {"daily 1", "last 5"};
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    loop.resume();
+    training.train(loop, 6);
+    EXPECT_EQ(training.said.find("stay"), std::string::npos) << training.said;
+  }
+  EXPECT_EQ(line().size(), 4u);
+  const StoreHold hold = store.hold();
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  loop.resume();
+  training.train(loop, 9);
+  EXPECT_TRUE(contains(training.said, "old checkpoints stay: ")) << training.said;
+  EXPECT_EQ(line().size(), 7u);
+}
+
 TEST_F(Loop, AnExceptionLeavesAMidStepCheckpointThatNobodyResumes) {
   {
     Training training(path_);

@@ -143,6 +143,7 @@ class World {
         break;
       case 8:
         say_something();
+        if (random_() % 4 == 0) prune_by_policy();
         break;
       case 9:
         use_trash();
@@ -174,7 +175,7 @@ class World {
 
   std::uint64_t plans = 0, saves = 0, interleaved = 0, rebuilds = 0, deleted = 0, rewritten = 0;
   std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0, later = 0;
-  std::uint64_t differing = 0, loaded_differing = 0;
+  std::uint64_t differing = 0, loaded_differing = 0, policies = 0;
   std::uint64_t trashed = 0, expired = 0, undeleted = 0;
 
  private:
@@ -397,7 +398,7 @@ class World {
     runs_.erase(run);
   }
 
-  void prune(Store& store) {
+  KeepPolicy random_policy() {
     KeepPolicy policy;
     policy.last = static_cast<std::uint32_t>(random_() % 4);
     if (random_() % 2 == 0) {
@@ -409,6 +410,12 @@ class World {
     }
     if (random_() % 3 == 0) policy.every_epochs = 3;
     if (random_() % 3 == 0) policy.tags.push_back("gold");
+    if (random_() % 4 == 0) policy.daily = 1 + static_cast<std::uint32_t>(random_() % 2);
+    return policy;
+  }
+
+  void prune(Store& store) {
+    const KeepPolicy policy = random_policy();
     if (policy.empty()) return;
     PruneOptions options = random_options();
     options.empty_trash = random_() % 16 == 0;
@@ -422,7 +429,32 @@ class World {
       return;
     }
     const std::uint64_t before = bytes_on_disk();
-    const PrunePlan done = store.prune(policy, {}, options);
+    take_over(planned, store.prune(policy, {}, options), before);
+  }
+
+  // Policies that the store keeps, one of them a run's own.
+  void prune_by_policy() {
+    const KeepPolicy policy = random_policy(), own = random_policy();
+    if (policy.empty() || runs_.empty()) return;
+    std::vector<std::string> open;
+    for (auto& [run_name, run] : runs_) {
+      if (run.open) open.push_back(run_name);
+      run.open.reset();  // it would go by it, too
+    }
+    const std::string name = any_run()->first;
+    store_->set_policy(policy);
+    if (!own.empty()) store_->set_policy(own, name);
+    const PrunePlan planned = store_->plan_policy();
+    const std::uint64_t before = bytes_on_disk();
+    take_over(planned, store_->apply_policy(), before);
+    store_->clear_policy();
+    if (!own.empty()) store_->clear_policy(name);
+    EXPECT_TRUE(store_->policies().empty());
+    for (const std::string& each : open) runs_.at(each).open.emplace(store_->resume_run(each));
+    ++policies;
+  }
+
+  void take_over(const PrunePlan& planned, const PrunePlan& done, std::uint64_t before) {
     expect_same(planned, done);
     EXPECT_EQ(before - bytes_on_disk(), planned.bytes_freed);
     ++plans;
@@ -607,6 +639,7 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   EXPECT_GT(world.loaded_patched, 0u);
   EXPECT_GT(world.later, 0u);
   EXPECT_GT(world.differing, 0u);
+  EXPECT_GT(world.policies, 0u);
   EXPECT_GT(world.loaded_differing, 0u);
   EXPECT_GT(world.trashed, 0u);
   EXPECT_GT(world.expired, 0u);
@@ -620,7 +653,9 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
              operations, world.saves, world.patched, world.interleaved, world.deleted,
              world.rewritten, world.loaded_patched, world.imported_patched, world.differing,
              world.loaded_differing, world.trashed, world.expired, world.undeleted));
-  figure(fmt::format("P9 seed {}", used), fmt::format("{} plans, all exact", world.plans));
+  figure(fmt::format("P9 seed {}", used),
+         fmt::format("{} plans, {} of them by stored policies, all exact", world.plans,
+                     world.policies));
   figure(fmt::format("P10 seed {}", used), fmt::format("{} rebuilds, all equal", world.rebuilds));
 }
 

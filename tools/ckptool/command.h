@@ -103,6 +103,7 @@ std::unique_ptr<Command> make_report();
 std::unique_ptr<Command> make_verify();
 std::unique_ptr<Command> make_repair();
 std::unique_ptr<Command> make_prune();
+std::unique_ptr<Command> make_policy();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_undelete();
 std::unique_ptr<Command> make_hold();

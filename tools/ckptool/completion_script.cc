@@ -129,7 +129,7 @@ _ckptool() {
     mapfile -t COMPREPLY < <(compgen -d -- "$cur")
   fi
   case $command in
-    @NAMED@|rm) ;;
+    @NAMED@|rm|policy) ;;
     *) return ;;
   esac
   mapfile -t names < <(timeout 2 "${COMP_WORDS[0]}" completion --names ${store:+"$store"} \
@@ -186,7 +186,7 @@ _ckptool() {
     return
   fi
   case $command in
-    @NAMED@|rm)
+    @NAMED@|rm|policy)
       names=(${(f)"$(timeout 2 ${words[1]} completion --names ${store:+"$store"} \
         2> /dev/null < /dev/null)"})
       compadd -a names

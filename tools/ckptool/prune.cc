@@ -6,6 +6,7 @@
 
 #include "ckp/retention.h"
 #include "command.h"
+#include "keep_options.h"
 #include "render.h"
 #include "search_options.h"
 
@@ -149,21 +150,18 @@ std::string summary_of(const PrunePlan& plan, bool dry_run, bool to_trash, bool 
 class Prune : public Command {
  public:
   Prune()
-      : Command("prune", "Delete the checkpoints that no rule keeps; one rule is enough to keep",
+      : Command("prune",
+                "Delete the checkpoints that no rule keeps; one rule is enough to keep; without "
+                "any, the store's policy decides",
                 "ckptool prune ./store --keep-last 3 --keep-best 2:val/loss:min --dry-run\n"
-                "ckptool prune ./store cnn-lr3 --keep-every 10e --keep-within 7d --trash 7d") {}
+                "ckptool prune ./store cnn-lr3 --keep-every 10e --keep-within 7d --trash 7d\n"
+                "ckptool prune ./store") {}
 
  private:
   void declare() override {
     store_positional();
     positional("RUN", "Runs; left out: every run, each judged by itself", true);
-    keep_last_option();
-    options("--keep-best", "[N:]METRIC[:min|max]", best_,
-            "The N best by a metric; may be repeated");
-    options("--keep-every", "Ne|Ns", every_,
-            "The last save of each N-th epoch (10e); each N-th step (500s)");
-    option("--keep-within", "DURATION", within_, "Those younger than 7d, 12h or 30m");
-    options("--keep-tag", "TAG", tags_, "Those with this tag; may be repeated");
+    keep_.add_to(*app());
     option("--trash", "DURATION", trash_,
            "Keep what goes in the trash for 7d, 12h or 30m: ckptool undelete brings it back");
     flag("--empty-trash", options_.empty_trash,
@@ -173,28 +171,12 @@ class Prune : public Command {
     flag("--dry-run,-n", dry_run_, "Show what would be done, and do nothing");
   }
 
-  void keep_last_option() {
-    app()
-        ->add_option("--keep-last", last_, "The N newest finite ones of the current line")
-        ->type_name("N");
-  }
-
-  KeepPolicy policy() const {
-    KeepPolicy policy;
-    policy.last = last_;
-    for (const std::string& text : best_) policy.best.push_back(parse_keep_best(text));
-    for (const std::string& text : every_) parse_keep_every(text, policy);
-    if (!within_.empty()) policy.within_ns = parse_duration_ns(within_);
-    policy.tags = tags_;
-    return policy;
-  }
-
   ExitCode run(Context& context) override {
-    const KeepPolicy keep = policy();
+    const KeepPolicy keep = keep_.policy();
     if (!trash_.empty()) {
       options_.trash_ns = parse_option("--trash", [&] { return parse_duration_ns(trash_); });
     }
-    if (keep.empty() && !options_.empty_trash) {
+    if (keep_.given() && keep.empty()) {
       throw Error(ErrorCode::invalid_argument,
                   "prune: no rule keeps anything, so everything would go; say what to keep, for "
                   "example --keep-last 3; a whole run is deleted with: ckptool rm STORE --run RUN");
@@ -202,20 +184,40 @@ class Prune : public Command {
     constexpr std::size_t any_number = 1'000'000;
     const StoreArgument found = store_and_rest(context, 0, any_number, "");
     OpenedStore store(context, found.path);
-    const PrunePlan plan = dry_run_ ? store.plan_prune(keep, found.rest, options_)
-                                    : store.prune(keep, found.rest, options_);
-    const bool only_trash = keep.empty();
-    const std::string table = quiet() || only_trash ? "" : entries_table(plan);
-    print(context, plan_json(plan, dry_run_),
-          table + summary_of(plan, dry_run_, options_.trash_ns > 0, only_trash));
+    const bool only_trash = !keep_.given() && options_.empty_trash;
+    const bool by_stored = !keep_.given() && !only_trash;
+    const std::string by = by_stored ? stored_rules(store) : "";
+    const PrunePlan plan = by_stored ? (dry_run_ ? store.plan_policy(found.rest, options_)
+                                                 : store.apply_policy(found.rest, options_))
+                                     : (dry_run_ ? store.plan_prune(keep, found.rest, options_)
+                                                 : store.prune(keep, found.rest, options_));
+    const std::string table = quiet() || only_trash ? "" : by + entries_table(plan);
+    Json json = plan_json(plan, dry_run_);
+    json["by_stored_policy"] = by_stored;
+    print(context, json, table + summary_of(plan, dry_run_, options_.trash_ns > 0, only_trash));
     for (const std::string& note : plan.notes) complain(note);
     return plan.notes.empty() ? ExitCode::ok : ExitCode::partly_done;
   }
 
+  // One line for each policy.
+  static std::string stored_rules(const Store& store) {
+    const StoredPolicies policies = store.policies();
+    std::string text;
+    if (policies.store) {
+      text = fmt::format("by the store's policy: {}\n", keep_line(policies.store->keep));
+    }
+    for (const RunRecord& run : store.runs()) {
+      const auto own = policies.runs.find(run.id);
+      if (own == policies.runs.end()) continue;
+      text += fmt::format("by the policy of {}: {}\n", printable(run.name),
+                          keep_line(own->second.keep));
+    }
+    return text;
+  }
+
+  KeepOptions keep_;
   PruneOptions options_;
-  std::uint32_t last_ = 0;
-  std::vector<std::string> best_, every_, tags_;
-  std::string within_, trash_;
+  std::string trash_;
   bool dry_run_ = false;
 };
 

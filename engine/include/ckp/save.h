@@ -63,6 +63,10 @@ struct SaveOptions {
   bool check_unchanged = false;
   WhenBusy when_busy = WhenBusy::wait;
   std::int64_t busy_timeout_ms = -1;  // negative: no limit
+  // Of a Run: to its checkpoints, when this save has ended, on the thread that has made it, and
+  // before the next; then a save stores no differences. Only if the store keeps a policy
+  // (Store::set_policy). False where the caller prunes by rules of its own.
+  bool apply_policy = true;
 };
 
 // What a finished save did. Times of stages that overlap on several threads are those of the clock
@@ -83,6 +87,8 @@ struct SaveReport {
   std::int64_t snapshot_ns = 0;  // copying that, likewise
   std::int64_t queue_ns = 0;     // between the snapshot and the background thread's turn
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
+  // Why the store's policy could not be applied after an earlier save: nothing was deleted then.
+  std::string policy_problem = {};
 };
 
 // The handle of a save. Dropping it changes nothing: the save goes on. Movable; one thread at a

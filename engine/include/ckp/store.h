@@ -251,6 +251,23 @@ class Store {
   // and Error(locked) while the store is held (see hold). Another error may leave some of them
   // back, each as a whole.
   std::vector<CheckpointRecord> undelete(std::span<const Uuid> checkpoints);
+  // What a prune without rules goes by, and what every Run does to its own checkpoints after each
+  // save (SaveOptions::apply_policy): one policy for the store, and any run may have one of its
+  // own, which takes its place as a whole. Nothing is decided about a run in which a keep-best rule
+  // finds no value of its metric yet, or in which there is no tag when there are only rules for
+  // tags. Durable on return; kept in the file `marks`, as aliases are, with the same errors.
+  StoredPolicies policies() const;
+  // In the place of what is kept there. `run`: name or id prefix; empty: the store's.
+  // Error(invalid_argument) for a policy without rules (check_policy), or a keep-best rule without
+  // metric; Error(not_found) for a run that there is not.
+  void set_policy(const KeepPolicy& policy, std::string_view run = {});
+  // A run without one is judged by the store's again.
+  void clear_policy(std::string_view run = {});
+  // As plan_prune and prune. Error(invalid_argument) when the store keeps no policy,
+  // Error(newer_format) when one has a rule of which this version does not know.
+  PrunePlan plan_policy(std::span<const std::string> runs = {},
+                        const PruneOptions& options = {}) const;
+  PrunePlan apply_policy(std::span<const std::string> runs = {}, const PruneOptions& options = {});
 
   // Keeps prune and the removals away, so that the store's files can be copied one by one. Waits
   // for those that are under way. Error(locked) as for StoreOptions::lock_timeout_ms;

@@ -47,7 +47,10 @@ void LoopSaver::save(Run& run, const SaveOptions& options) {
   last_saved_.reset();
   try {
     SaveOptions tagged = options;
-    if (!keep_.empty()) tagged.encode.differences = false;  // they would keep what is pruned
+    if (!keep_.empty()) {
+      tagged.apply_policy = false;
+      tagged.encode.differences = false;  // they would keep what is pruned
+    }
     if (failed_in_a_row_ > 0) {
       tagged.tags["after_failed_saves"] = std::to_string(failed_in_a_row_);
     }
@@ -119,6 +122,7 @@ void LoopSaver::succeeded(const SaveReport& report) {
                              seconds(took), seconds(options_.notice)));
   }
   if (options_.on_saved) options_.on_saved(report);
+  if (!report.policy_problem.empty()) old_ones_stay(report.policy_problem);
   for (const auto& [name, value] : report.checkpoint.metrics) metrics_seen_.insert(name);
   // No rule keeps a mid-step checkpoint: it must stay at least until somebody has looked.
   if (!report.checkpoint.mid_step()) prune(report.checkpoint.run_name);
@@ -146,10 +150,13 @@ void LoopSaver::prune(const std::string& run) {
   try {
     store_.prune(keep_, std::span(&run, 1));
   } catch (const Error& error) {
-    if (!std::exchange(prune_told_, true)) {
-      options_.say(fmt::format("old checkpoints stay: {}", error.what()));
-    }
+    old_ones_stay(error.what());
   }
+}
+
+void LoopSaver::old_ones_stay(const std::string& why) {
+  if (std::exchange(prune_told_, true)) return;
+  options_.say(fmt::format("old checkpoints stay: {}", why));
 }
 
 bool LoopSaver::take_nonfinite() { return std::exchange(nonfinite_, false); }

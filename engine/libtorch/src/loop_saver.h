@@ -53,6 +53,7 @@ class LoopSaver {
   void succeeded(const SaveReport& report);
   void failed(Run& run, const Error& error);
   void prune(const std::string& run);
+  void old_ones_stay(const std::string& why);  // said once
 
   Store& store_;
   const TrainingState& state_;

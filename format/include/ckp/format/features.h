@@ -30,12 +30,15 @@ constexpr std::uint64_t trash = 1u << 5;  // refuse; of STORE: files may have th
 
 constexpr std::uint64_t marks = 1u << 0;        // read_only; of STORE: there is a file `marks`
 constexpr std::uint64_t later_facts = 1u << 1;  // read_only; of STORE: `marks` has later facts
+constexpr std::uint64_t policies = 1u << 2;     // read_only; of STORE: `marks` has policies
 }  // namespace feature
 
 constexpr Features pack_features{
     0, 0, feature::external_references | feature::patches | feature::differences};
-constexpr Features known_features{0, feature::marks | feature::later_facts,
-                                  pack_features.refuse | feature::trash};
+constexpr Features store_features{0, feature::marks | feature::later_facts | feature::policies,
+                                  feature::trash};
+constexpr Features known_features{0, store_features.read_only,
+                                  pack_features.refuse | store_features.refuse};
 
 struct Versions {
   std::uint16_t write_version = current_version;  // the version that wrote it

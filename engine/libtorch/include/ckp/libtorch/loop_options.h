@@ -35,7 +35,8 @@ struct LoopOptions {
   // What `@best` means, and what a save is worth: one is made whenever the metric gets better.
   BestRule best = {};
   // Checkpoints to keep, others are pruned after each save: {"last 2", "best 3", "every 10 epochs"}
-  // (parse_keep_rules in ckp/retention.h). Empty: keep all. With rules, no save stores differences
+  // (parse_keep_rules in ckp/retention.h). Empty: what the store's policy keeps
+  // (Store::set_policy), and all without one. With either, no save stores differences
   // (EncodeOptions::differences): they would keep on the disk what the rules give up.
   std::vector<std::string> keep = {};
   // When to save besides; 0: never. Steps are optimizer steps.
