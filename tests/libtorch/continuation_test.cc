@@ -43,7 +43,8 @@ struct Case {
 const Case cases[] = {
     {"AdamW",
      {"optimizer", "weights", "buffers", "step_lr", "cosine", "plateau", "grad_scaler", "ema",
-      "random", "sampler", "progress", "best", "early"}},
+      "swa", "swa_lr", "random", "augmentation", "sampler", "progress", "history", "normalization",
+      "best", "early"}},
     {"SGD", {"optimizer"}},
     {"Adam", {"optimizer"}},
     {"RMSprop", {"optimizer"}},

@@ -9,6 +9,7 @@
 #include "ckp/libtorch/grad_scaler.h"
 #include "ckp/libtorch/lr_scheduler.h"
 #include "ckp/libtorch/sampler.h"
+#include "ckp/libtorch/swa.h"
 #include "ckp/state_digest.h"
 #include "small_net.h"
 
@@ -37,6 +38,7 @@ struct MixedTraining {
     for (int step = 0; step < content; ++step) {
       train(net, adamw, 10 * content + step, 1);
       ema.update();
+      swa.update();
       scheduler.step();
       sampler.next();
     }
@@ -49,6 +51,8 @@ struct MixedTraining {
         .part("scheduler", scheduler)
         .part("grad_scaler", scaler)
         .part("ema", ema)
+        .part("swa", swa)
+        .part("swa_lr", swa_lr)
         .part("sampler", sampler)
         .random_state("random");
   }
@@ -58,6 +62,8 @@ struct MixedTraining {
   CosineAnnealingLR scheduler{adamw, 20};
   GradScaler scaler;
   Ema ema{net, 0.9};
+  Swa swa{net, {.begin = 1}};
+  SWALR swa_lr{adamw, 0.002};
   Sampler sampler{100, 8, 42};
 };
 
@@ -79,7 +85,8 @@ TEST(Exchange, WhatAnyVersionSavedIsRestoredBitForBit) {
     save_file(folder.path() / "again.tmp", loaded.state());
     const Checkpoint there = open_file(file.path()), again = open_file(folder.path() / "again.tmp");
     EXPECT_EQ(state_digest(again).total, state_digest(there).total) << file.path();
-    for (const char* part : {"optimizer", "scheduler", "grad_scaler", "ema", "sampler"}) {
+    for (const char* part :
+         {"optimizer", "scheduler", "grad_scaler", "ema", "swa", "swa_lr", "sampler"}) {
       EXPECT_EQ(again.values().at(part), there.values().at(part)) << file.path() << part;
     }
   }

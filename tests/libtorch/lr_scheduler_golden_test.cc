@@ -157,6 +157,29 @@ TEST(LRSchedulerGolden, TwoOnOneOptimizer) {
           }));
 }
 
+TEST(LRSchedulerGolden, SWALR) {
+  check<SWALR>("swa", sgd_of_two_groups(), 0.05, 300);
+  check<SWALR>("swa_linear", sgd_of_two_groups(), std::vector<double>{0.02, 0.001}, 700, "linear");
+  check<SWALR>("swa_at_once", sgd_of_two_groups(), 0.01, 0);
+  check<SequentialLR>("swa_sequential", sgd_of_two_groups(),
+                      std::vector<SchedulerMaker>{then<ExponentialLR>(0.99), then<SWALR>(0.05, 50)},
+                      std::vector<std::int64_t>{300});
+}
+
+// As people use it: another scheduler until averaging begins.
+TEST(LRSchedulerGolden, SWALRAfterAnotherScheduler) {
+  auto optimizer = sgd_of_two_groups();
+  ExponentialLR first(*optimizer, 0.999);
+  SWALR later(*optimizer, 0.05, 100);
+  compare("swa_later", run(*optimizer, [&](std::int64_t t) {
+            if (t > 400) {
+              later.step();
+            } else {
+              first.step();
+            }
+          }));
+}
+
 TEST(LRSchedulerGolden, ReduceOnPlateau) {
   PlateauOptions lower, higher;
   lower.factor = 0.5;

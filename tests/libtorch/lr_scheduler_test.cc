@@ -76,6 +76,7 @@ const Case kCases[] = {
                                        then<CosineAnnealingLR>(other ? 40 : 20)},
            std::vector<std::int64_t>{6});
      }},
+    {"SWALR", [](auto& o, bool other) { return make<SWALR>(o, other ? 0.02 : 0.05, 30); }},
     {"Plateau",
      [](auto& o, bool other) { return make<ReduceLROnPlateau>(o, plateau(other ? 9 : 3)); }},
 };

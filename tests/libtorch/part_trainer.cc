@@ -22,6 +22,7 @@
 #include "ckp/libtorch/progress.h"
 #include "ckp/libtorch/sampler.h"
 #include "ckp/libtorch/save_file.h"
+#include "ckp/libtorch/swa.h"
 #include "ckp/libtorch/training_state.h"
 
 namespace {
@@ -78,6 +79,8 @@ struct Job {
       : kind((torch::manual_seed(seed), std::move(optimizer_kind))),
         sampler(kSamples, kBatch, seed) {
     auto generator = at::make_generator<at::CPUGeneratorImpl>(11);
+    augmentation = at::make_generator<at::CPUGeneratorImpl>(seed);
+    normalization["mean"] = 0.01 * static_cast<double>(seed);
     data = at::randn({kSamples, 5}, generator, at::TensorOptions(at::kFloat));
     target = data.slice(1, 0, 3).clone();
     describe(without);
@@ -88,17 +91,23 @@ struct Job {
     if (without != "optimizer") state.optimizer("optimizer", *optimizer);
     if (without != "step_lr") state.scheduler("step_lr", step_lr);
     if (without != "random") state.random_state("random");
-    const std::map<std::string, Part*> parts{{"cosine", &cosine},      {"plateau", &plateau},
-                                             {"grad_scaler", &scaler}, {"ema", &ema},
-                                             {"sampler", &sampler},    {"progress", &progress},
-                                             {"best", &best},          {"early", &early}};
+    if (without != "augmentation") state.generator("augmentation", augmentation);
+    if (without != "history") state.value("history", history);
+    if (without != "normalization") state.value("normalization", normalization);
+    const std::map<std::string, Part*> parts{
+        {"cosine", &cosine},   {"plateau", &plateau},   {"grad_scaler", &scaler},
+        {"ema", &ema},         {"swa", &swa},           {"swa_lr", &swa_lr},
+        {"sampler", &sampler}, {"progress", &progress}, {"best", &best},
+        {"early", &early}};
     for (const auto& [name, part] : parts) {
       if (name != without) state.part(name, *part);
     }
   }
 
   Tensor loss_of(const Tensor& rows) {
-    return 64 * torch::mse_loss(net(data.index_select(0, rows)), target.index_select(0, rows));
+    const Tensor shifted = data.index_select(0, rows) - normalization["mean"].as_double();
+    const Tensor noise = at::randn(shifted.sizes(), augmentation, shifted.options());
+    return 64 * torch::mse_loss(net(shifted + 0.01 * noise), target.index_select(0, rows));
   }
 
   double step(const Tensor& rows) {
@@ -118,7 +127,9 @@ struct Job {
       scaler.update();
     }
     ema.update();
+    swa.update();
     cosine.step();
+    swa_lr.step();
     progress.count_step(rows.size(0));
     return loss.item<double>();
   }
@@ -136,6 +147,7 @@ struct Job {
     const double metric = kMetric[progress.epoch];
     step_lr.step();
     plateau.step(metric);
+    history["metric"][std::to_string(progress.epoch)] = metric;
     progress.end_epoch();
     early.evaluated(best.offer(metric, progress.epoch, progress.step));
     std::printf("epoch %lld %016llx\n", static_cast<long long>(progress.epoch), bits(validate()));
@@ -152,7 +164,13 @@ struct Job {
       end_epoch();
       if (!folder.empty() && progress.epoch == kEpochSaved) save(folder + "/epoch.ckp");
     }
-    std::printf("end weights %s\n", weights_digest(*net).hex().c_str());
+    std::printf("end weights %s, %zu metrics\n", weights_digest(*net).hex().c_str(),
+                history["metric"].as_map().size());
+    {
+      auto shadow = swa.weights();
+      std::printf("end equal averages %s of %lld\n", weights_digest(*net).hex().c_str(),
+                  static_cast<long long>(swa.updates()));
+    }
     auto shadow = ema.weights();
     std::printf("end averages %s of %lld, best %016llx, %lld samples\n",
                 weights_digest(*net).hex().c_str(), static_cast<long long>(ema.updates()),
@@ -175,11 +193,15 @@ struct Job {
   // So high that steps are not made again and again: which ones, the scale and its counter say.
   GradScaler scaler{{.init_scale = 0x1p127, .growth_interval = 4}};
   Ema ema{net, 0.9};
+  Swa swa{net, {.begin = 7, .every = 2}};
+  SWALR swa_lr{*optimizer, /*swa_lr=*/1e-6, /*anneal_epochs=*/60, "linear"};
   Sampler sampler;
   Progress progress;
   BestTracker best{{"metric"}};
   EarlyStopping early{3};
   Tensor data, target;
+  at::Generator augmentation;
+  ckp::Value history, normalization;
   TrainingState state;
 };
 

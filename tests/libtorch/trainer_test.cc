@@ -134,6 +134,22 @@ TEST_F(Trainer, MoreEpochsAfterResumeEqualThoseOfOneRun) {
   EXPECT_EQ(parts.final(), whole.final());
 }
 
+// The averages do not touch the training but through its learning rate, and --swa is the run's.
+TEST_F(Trainer, AveragesAreWhatIsValidatedAndGoOnAfterAResume) {
+  const Result plain = run({"--run", "plain", "--epochs", "2", "--json"});
+  const Result whole = run({"--run", "whole", "--epochs", "4", "--swa", "2", "--json"});
+  ASSERT_EQ(whole.code, 0) << whole.errors;
+  EXPECT_EQ(whole.lines[0], plain.lines[0]);
+  const auto averaged = nlohmann::json::parse(whole.lines[1]);
+  EXPECT_EQ(averaged.at("weights_digest"), plain.final().at("weights_digest"));
+  EXPECT_NE(averaged.at("val_loss"), plain.final().at("val_loss"));
+  ASSERT_EQ(run({"--run", "parts", "--epochs", "3", "--swa", "2"}).code, 0);
+  const Result parts = run({"--run", "parts", "--epochs", "4", "--json", "--resume"});
+  ASSERT_EQ(parts.code, 0) << parts.errors;
+  EXPECT_EQ(parts.final(), whole.final());
+  EXPECT_EQ(run({"--run", "parts", "--epochs", "5", "--swa", "3", "--resume"}).code, 2);
+}
+
 TEST_F(Trainer, ResumeTakesTheRunsOptionsAndRefusesOthers) {
   ASSERT_EQ(run({"--epochs", "1", "--lr", "0.004"}).code, 0);
   EXPECT_EQ(run({"--epochs", "2", "--resume"}).code, 0);

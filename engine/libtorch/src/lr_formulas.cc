@@ -144,4 +144,42 @@ void LinearWarmup::visit_fields(StateFields& fields) {
   fields("total_iters", total_iters_);
 }
 
+SWALR::SWALR(torch::optim::Optimizer& optimizer, std::vector<double> swa_lrs,
+             std::int64_t anneal_epochs, const std::string& anneal_strategy)
+    : LRScheduler(optimizer, "SWALR"),
+      swa_lrs_(std::move(swa_lrs)),
+      anneal_epochs_(anneal_epochs),
+      anneal_strategy_(anneal_strategy) {
+  if (swa_lrs_.size() == 1) swa_lrs_.assign(base_lrs_.size(), swa_lrs_.front());
+  require(swa_lrs_.size() == base_lrs_.size(),
+          fmt::format("SWALR: {} rates for {} groups", swa_lrs_.size(), base_lrs_.size()));
+  require(anneal_strategy == "cos" || anneal_strategy == "linear",
+          fmt::format("SWALR: anneal_strategy is \"{}\", must be \"cos\" or \"linear\"",
+                      anneal_strategy));
+  require(anneal_epochs >= 0,
+          fmt::format("SWALR: anneal_epochs is {}, must not be negative", anneal_epochs));
+  start();
+}
+
+double SWALR::annealed(std::int64_t t) const {
+  const double part =
+      std::clamp(as_double(t) / as_double(std::max<std::int64_t>(1, anneal_epochs_)), 0.0, 1.0);
+  return anneal_strategy_ == "linear" ? part : (1 - std::cos(kPi * part)) / 2;
+}
+
+double SWALR::next_lr(std::size_t group, double lr, bool) {
+  // Without epochs to anneal in, the first rate is the last.
+  const std::int64_t t =
+      anneal_epochs_ == 0 ? std::max<std::int64_t>(1, last_epoch()) : last_epoch();
+  const double swa_lr = swa_lrs_[group], before = annealed(t - 1), now = annealed(t);
+  const double from = before == 1 ? swa_lr : (lr - before * swa_lr) / (1 - before);
+  return swa_lr * now + from * (1 - now);
+}
+
+void SWALR::visit_fields(StateFields& fields) {
+  fields("swa_lr", swa_lrs_);
+  fields("anneal_epochs", anneal_epochs_);
+  fields("_anneal_strategy", anneal_strategy_);
+}
+
 }  // namespace ckp::libtorch

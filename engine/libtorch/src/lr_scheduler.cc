@@ -55,7 +55,7 @@ void LRScheduler::check_state(const Value& stored, const std::string& where, Par
                             name == nullptr ? "no scheduler" : *name));
     return;
   }
-  for (const char* list : {"base_lrs", "_last_lr"}) {
+  for (const char* list : {"base_lrs", "_last_lr", "swa_lr"}) {
     const Value* rates = stored.find(list);
     const auto* found = rates == nullptr ? nullptr : rates->get_if<Value::List>();
     if (found != nullptr && found->size() != base_lrs_.size()) {

@@ -45,8 +45,9 @@ bool read(const Value& value, std::vector<T>& member) {
 
 // What counts on while training, as opposed to what the program constructs.
 bool is_counter(std::string_view name) {
-  constexpr std::array counters{"last_epoch",     "_step_count",      "_last_lr", "T_cur", "T_i",
-                                "num_bad_epochs", "cooldown_counter", "best"};
+  constexpr std::array counters{"last_epoch", "_step_count",    "_last_lr",         "T_cur",
+                                "T_i",        "num_bad_epochs", "cooldown_counter", "best",
+                                "n_averaged", "calls"};
   return std::find(counters.begin(), counters.end(), name) != counters.end();
 }
 

@@ -1,5 +1,5 @@
-"""Learning rates and loss scales as PyTorch computes them: the numbers that
-lr_scheduler_golden_test.cc and grad_scaler_test.cc compare ours with.
+"""Learning rates, loss scales and averages as PyTorch computes them: the numbers that
+lr_scheduler_golden_test.cc, grad_scaler_test.cc and swa_test.cc compare ours with.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch==2.15.0
     /tmp/venv/bin/python tests/libtorch/golden/training_parts.py > tests/libtorch/golden/training_parts.json
@@ -11,6 +11,7 @@ import json
 
 import torch
 from torch.optim import lr_scheduler as lr
+from torch.optim import swa_utils as swa
 
 STEPS = 1000
 
@@ -25,7 +26,8 @@ def metric(t):
     return 1 / (1 + t // 40) + (t * 7919 % 101) / 1000
 
 
-def record(make, kind="SGD", plateau=False):
+def record(make, kind="SGD", plateau=False, switch=None):
+    """`switch`: the step after which the second scheduler takes over from the first."""
     opt = optimizer(kind)
     made = make(opt)
     schedulers = made if isinstance(made, list) else [made]
@@ -33,7 +35,8 @@ def record(make, kind="SGD", plateau=False):
     for t in range(STEPS + 1):
         if t > 0:
             opt.step()
-            for scheduler in schedulers:
+            turn = slice(None) if switch is None else slice(t > switch, (t > switch) + 1)
+            for scheduler in schedulers[turn]:
                 scheduler.step(metric(t)) if plateau else scheduler.step()
         for g, group in enumerate(opt.param_groups):
             sums[g] += t * group["lr"]
@@ -51,6 +54,25 @@ def sequence(opt):
     return lr.SequentialLR(opt, [lr.LinearLR(opt, 0.01, total_iters=100),
                                  lr.CosineAnnealingLR(opt, 700, 1e-4),
                                  lr.ExponentialLR(opt, 0.99)], [100, 800])
+
+
+def averaged_model():
+    model = torch.nn.Linear(8, 1, bias=False)
+    average = swa.AveragedModel(model)
+    values = []
+    for n in range(40):
+        with torch.no_grad():
+            model.weight.copy_(torch.tensor([[(i * 7 + n * 13) % 23 / 7 for i in range(8)]]))
+        average.update_parameters(model)
+        values.append(average.module.weight[0].tolist())
+    return values
+
+
+def statistics():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5)).eval()
+    rows = torch.tensor([[(j * 5 + k * 11) % 17 / 4 for k in range(3)] for j in range(10)])
+    swa.update_bn(rows.split([4, 4, 2]), model)
+    return {name: value.reshape(-1).tolist() for name, value in model[0].named_buffers()}
 
 
 def scale():
@@ -83,6 +105,14 @@ CASES = {
     "warmup": record(lambda o: lr.LinearLR(o, 0.1, total_iters=37)),
     "sequential": record(sequence),
     "chained": record(lambda o: [lr.ExponentialLR(o, 0.999), lr.MultiStepLR(o, [500], 0.1)]),
+    "swa": record(lambda o: swa.SWALR(o, 0.05, anneal_epochs=300)),
+    "swa_linear": record(
+        lambda o: swa.SWALR(o, [0.02, 0.001], anneal_epochs=700, anneal_strategy="linear")),
+    "swa_at_once": record(lambda o: swa.SWALR(o, 0.01, anneal_epochs=0)),
+    "swa_later": record(
+        lambda o: [lr.ExponentialLR(o, 0.999), swa.SWALR(o, 0.05, anneal_epochs=100)], switch=400),
+    "swa_sequential": record(
+        lambda o: lr.SequentialLR(o, [lr.ExponentialLR(o, 0.99), swa.SWALR(o, 0.05, 50)], [300])),
     "plateau": record(lambda o: lr.ReduceLROnPlateau(o, factor=0.5, patience=25), plateau=True),
     "plateau_max": record(
         lambda o: lr.ReduceLROnPlateau(o, mode="max", factor=0.7, patience=40, threshold=0.01,
@@ -91,4 +121,5 @@ CASES = {
 }
 
 print(json.dumps({"torch": torch.__version__.split("+")[0], "schedulers": CASES,
-                  "grad_scaler": scale()}))
+                  "grad_scaler": scale(), "averaged_model": averaged_model(),
+                  "update_bn": statistics()}))

@@ -6,11 +6,13 @@
 #include <algorithm>
 
 #include "ckp/libtorch/digest.h"
+#include "ckp/libtorch/update_bn.h"
 
 namespace example {
 namespace {
 
 namespace functional = torch::nn::functional;
+constexpr std::int64_t kBatch = 250;  // without gradients
 
 Net seeded_net(std::int64_t seed) {
   torch::manual_seed(static_cast<std::uint64_t>(seed));
@@ -34,6 +36,10 @@ Experiment::Experiment(const Options& options)
       .scheduler("scheduler", scheduler)
       .part("sampler", sampler)
       .random_state("random");  // dropout
+  if (options.swa == 0) return;
+  swa.emplace(model, ckp::libtorch::SwaOptions{.begin = options.swa - 1});
+  swa_lr.emplace(optimizer, options.lr / 2, /*anneal_epochs=*/2);
+  state.part("swa", *swa).part("swa_lr", *swa_lr);
 }
 
 double Experiment::backward(const ckp::libtorch::Batch& batch) {
@@ -49,10 +55,27 @@ void Experiment::optimizer_step() {
   optimizer.zero_grad();
 }
 
+void Experiment::end_epoch() {
+  if (swa) swa->update();
+  if (swa && swa->begun()) {
+    swa_lr->step();
+  } else {
+    scheduler.step();
+  }
+}
+
 Validation Experiment::validate() {
+  if (!swa || !swa->begun()) return validate_weights();
+  const auto shadow = swa->weights();  // until the end of this function
+  ckp::libtorch::update_bn(model, [&] {
+    for (const torch::Tensor& images : training.data.split(kBatch)) model(images);
+  });
+  return validate_weights();
+}
+
+Validation Experiment::validate_weights() {
   torch::NoGradGuard no_grad;
   model->eval();
-  constexpr std::int64_t kBatch = 250;
   double loss = 0;
   std::int64_t right = 0;
   for (std::int64_t begin = 0; begin < validation.size(); begin += kBatch) {

@@ -38,6 +38,11 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--accumulate", options.accumulate, "Batches to an optimizer step")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
+  app.add_option("--swa", options.swa,
+                 "Average the weights from epoch N on, at half the learning rate, and validate "
+                 "with the average; 0: do not")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--data", options.data, "Folder of the four Fashion-MNIST .gz files")
       ->capture_default_str();
   app.add_option("--data-version", options.data_version, "Recorded with the run");
@@ -137,12 +142,14 @@ ParseResult parse_options(int argc, const char* const* argv) {
 }
 
 ckp::Value::Map run_parameters(const Options& options) {
-  return {{"epochs", options.epochs},
-          {"batch_size", options.batch_size},
-          {"accumulate", options.accumulate},
-          {"lr", options.lr},
-          {"seed", options.seed},
-          {"train_size", options.train_size}};
+  ckp::Value::Map parameters{{"epochs", options.epochs},
+                             {"batch_size", options.batch_size},
+                             {"accumulate", options.accumulate},
+                             {"lr", options.lr},
+                             {"seed", options.seed},
+                             {"train_size", options.train_size}};
+  if (options.swa > 0) parameters.emplace("swa", options.swa);
+  return parameters;
 }
 
 Options continue_options(Options options, const ckp::RunRecord& run) {
@@ -153,6 +160,7 @@ Options continue_options(Options options, const ckp::RunRecord& run) {
   if (options.keep_constructed.empty()) take_over(run, options, "lr", options.lr);
   take_over(run, options, "seed", options.seed);
   take_over(run, options, "train_size", options.train_size);
+  take_over(run, options, "swa", options.swa);
   return options;
 }
 

@@ -22,6 +22,7 @@ struct Options {
   std::int64_t seed = 1;
   std::int64_t train_size = 10000;
   std::int64_t accumulate = 1;
+  std::int64_t swa = 0;         // the first epoch, from 1, whose weights are averaged; 0: none
   std::int64_t save_every = 0;  // steps; 0: at the end of each epoch only
   std::vector<std::string> keep;
   std::int64_t stop_after_worse = 0;  // epochs; 0: never

@@ -126,7 +126,7 @@ EpochResult run_epochs(ckt::TrainingLoop& loop, const Options& options, Experime
       loop.step({{"train/loss", std::exchange(loss, 0)}});
     }
     if (!loop.stopped().empty()) break;  // in the middle of the epoch
-    experiment.scheduler.step();
+    experiment.end_epoch();
     const Validation validation = experiment.validate();
     epoch.end({{"val/loss", validation.loss}, {"val/accuracy", validation.accuracy}});
     result = {epoch.number() + 1, loop.progress().step, loop.mean("train/loss"),

@@ -5,36 +5,18 @@
 //   { auto shadow = ema.weights();  validate(model); }  // the averages until the scope ends
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <c10/core/Device.h>
-
-#include <cstdint>
-#include <functional>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
-
-#include "ckp/libtorch/part.h"
-
-namespace torch {
-namespace nn {
-class Module;
-}
-}  // namespace torch
+#include "ckp/libtorch/averaged_weights.h"
 
 namespace ckp::libtorch {
 
 // The average of each parameter p: a copy of p at the first update, then
 // a + (1 - decay) (p - a) at each, as PyTorch's swa_utils.AveragedModel with get_ema_multi_avg_fn
-// (Polyak and Juditsky 1992; the form of Adam's moments, arXiv:1412.6980). Buffers are the
-// model's own. Refers to the parameters that the model has at construction; they live as long as
-// this object. One thread at a time.
+// (Polyak and Juditsky 1992; the form of Adam's moments, arXiv:1412.6980).
 //
 // In the checkpoint: the values "n_averaged" and "decays", and a tensor for each parameter, under
 // the parameter's name; with several decays "<decay>/<name>". A restore takes over the stored decay
 // where there is one, and tells several apart by their values.
-class Ema : public Part {
+class Ema : public AveragedWeights {
  public:
   // The averages lie on `device`, or where their parameter is. Error(invalid_argument) for a decay
   // that is not between 0 and 1.
@@ -52,46 +34,20 @@ class Ema : public Part {
   // Takes the present weights in; after optimizer.step(). Error(invalid_argument) while averages
   // are swapped in.
   void update();
-  std::int64_t updates() const { return n_averaged_; }
 
-  // While it lives, the model has the averages as its weights (in place: optimizers, views and tied
-  // parameters stay what they are). Its end brings the weights back, bit for bit. A training state
-  // that has this Ema saves the weights themselves as the model meanwhile, and the averages as the
-  // averages; it cannot be restored into.
-  class Weights {
-   public:
-    explicit Weights(Ema& ema, std::size_t which);
-    ~Weights();
-    Weights(const Weights&) = delete;
-    Weights& operator=(const Weights&) = delete;
-
-   private:
-    Ema& ema_;
-  };
   // Of the decay with this index. Error(invalid_argument) when averages are swapped in already, or
   // before the first update.
-  Weights weights(std::size_t which = 0) { return Weights(*this, which); }
+  Weights weights(std::size_t which = 0);
 
   std::string_view kind() const override { return "ema"; }
   void save(PartWriter& out) const override;
   void check(PartReader& in) override;
-  void original_tensors(OriginalTensors& originals) const override;
-  void guard_saves(const SaveGuard& guard) override { before_change_ = guard.before_change; }
 
  private:
-  struct Average {
-    std::string name;
-    at::Tensor parameter;
-    std::vector<at::Tensor> values;  // one for each decay
-  };
-  void exchange(std::size_t which);
-  std::string prefix(std::size_t which) const;
+  void next_average(std::size_t which, at::Tensor& average, const at::Tensor& weight) override;
+  std::string prefix(std::size_t which) const override;
 
   std::vector<double> decays_;
-  std::vector<Average> averages_;
-  std::int64_t n_averaged_ = 0;
-  std::optional<std::size_t> swapped_in_;
-  std::function<void()> before_change_ = [] {};
 };
 
 }  // namespace ckp::libtorch

@@ -152,6 +152,29 @@ class LinearWarmup : public LRScheduler {
   double start_factor_, end_factor_;
 };
 
+// From the rate that there is to swa_lr, over anneal_epochs steps, and constant from then on: goes
+// with Swa (swa.h). swa_lr a + from (1 - a) with a = (1 - cos(pi t / anneal_epochs)) / 2, or
+// t / anneal_epochs; `from` follows from the present rate, so that the first step may come late,
+// after another scheduler's last one. arXiv:1803.05407; PyTorch's swa_utils.SWALR. Its swa_lr, one
+// for each group, is part of this scheduler's state and not of the optimizer's.
+class SWALR : public LRScheduler {
+ public:
+  SWALR(torch::optim::Optimizer& optimizer, double swa_lr, std::int64_t anneal_epochs = 10,
+        const std::string& anneal_strategy = "cos")
+      : SWALR(optimizer, std::vector<double>{swa_lr}, anneal_epochs, anneal_strategy) {}
+  // One for each group.
+  SWALR(torch::optim::Optimizer& optimizer, std::vector<double> swa_lrs,
+        std::int64_t anneal_epochs = 10, const std::string& anneal_strategy = "cos");
+
+ private:
+  double next_lr(std::size_t group, double lr, bool restarted) override;
+  void visit_fields(StateFields& fields) override;
+  double annealed(std::int64_t t) const;
+  std::vector<double> swa_lrs_;
+  std::int64_t anneal_epochs_;
+  std::string anneal_strategy_;  // "cos" or "linear"
+};
+
 struct OneCycleOptions {
   double pct_start = 0.3;               // the part of the cycle in which the rate rises
   std::string anneal_strategy = "cos";  // or "linear"

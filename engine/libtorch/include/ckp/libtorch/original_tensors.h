@@ -5,14 +5,24 @@
 
 #include <map>
 
+#include "ckp/error.h"
+
 namespace ckp::libtorch {
 
 class OriginalTensors {
  public:
-  // A save writes `original` wherever a part asks for this very tensor.
+  // A save writes `original` wherever a part asks for this very tensor. Error(invalid_argument)
+  // when another part has put something into it, too: nobody knows then which came first.
   void add(const at::Tensor& tensor, const at::Tensor& original) {
-    originals_[tensor.unsafeGetTensorImpl()] =
-        original.detach().set_requires_grad(tensor.requires_grad());
+    const bool is_first =
+        originals_
+            .try_emplace(tensor.unsafeGetTensorImpl(),
+                         original.detach().set_requires_grad(tensor.requires_grad()))
+            .second;
+    if (is_first) return;
+    throw Error(ErrorCode::invalid_argument,
+                "save: averages of two parts are a model's weights at once; end the scope of one "
+                "before you save");
   }
   const at::Tensor& of(const at::Tensor& tensor) const {
     auto place = originals_.find(tensor.unsafeGetTensorImpl());

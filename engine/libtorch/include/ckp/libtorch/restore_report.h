@@ -29,8 +29,8 @@ struct RestoreOptions {
   RestoreSelection select = {};
   // By the part's name: where what the restore itself makes is put, such as an optimizer's state,
   // instead of beside its parameter. Tensors that the program has are filled where they are,
-  // whatever this says: a model's, and the averages of an Ema. Error(invalid_argument) for a name
-  // that is no part of the state.
+  // whatever this says: a model's, and the averages of an Ema or Swa. Error(invalid_argument) for a
+  // name that is no part of the state.
   std::map<std::string, c10::Device> devices = {};
 };
 

@@ -92,9 +92,9 @@ class TrainingLoop {
   // With LoopOptions::lazy_saves: waits until the last save has copied what the optimizer is about
   // to change. Call it in each step, after the backward pass and right before the optimizer's step;
   // GradScaler::step of a scaler in the state does it. Between a save and this call nothing may
-  // change parameters, optimizers' states and averages; an Ema of the state waits by itself. The
-  // save of a step without it is not lazy, and a line says so; for a step after a lazy save, step()
-  // throws Error(invalid_argument) and removes the checkpoint that may be of two moments.
+  // change parameters, optimizers' states and averages; an Ema or Swa of the state waits by itself.
+  // The save of a step without it is not lazy, and a line says so; for a step after a lazy save,
+  // step() throws Error(invalid_argument) and removes the checkpoint that may be of two moments.
   void before_step();
 
   // Counts an optimizer step and logs its metrics with the learning rates: call it last in the

@@ -45,10 +45,11 @@ class OptimizerKind;
 struct Progress;
 
 struct StartOptions {
-  std::string part = "model";  // of the checkpoint; an Ema's gives the averages, and the buffers of
-  std::string buffers = "model";  // this part with them
-  std::string model = {};         // of this state; empty: the only one
-  RestoreSelection select = {};   // include, exclude, rename; patterns begin with the model's name
+  // Of the checkpoint: a model, or the averages of an Ema or Swa, with the buffers of `buffers`.
+  std::string part = "model";
+  std::string buffers = "model";
+  std::string model = {};        // of this state; empty: the only one
+  RestoreSelection select = {};  // include, exclude, rename; patterns begin with the model's name
   LoadOptions load = {};
 };
 
@@ -123,9 +124,9 @@ class TrainingState {
   // Restores every part in place. All names, shapes, dtypes and groups are checked first:
   // Error(mismatch) names everything that does not fit, and nothing has changed then.
   // Every tensor is filled where the program has it, whatever device it was saved from: the model
-  // may be on a GPU and its averages on the CPU (Ema's device). What it makes itself, the state of
-  // an optimizer, lies beside its parameter, or where RestoreOptions::devices says. What cannot be
-  // filled in place goes through 32 MiB of host memory, or the largest tensor.
+  // may be on a GPU and its averages on the CPU (the device of Ema and Swa). What it makes itself,
+  // the state of an optimizer, lies beside its parameter, or where RestoreOptions::devices says.
+  // What cannot be filled in place goes through 32 MiB of host memory, or the largest tensor.
   // Error(corrupt) when the bytes are damaged; tensors of models may hold anything then, and
   // other parts are as they were. Of a checkpoint that one of several ranks has saved, the random
   // numbers of the others are reported as missing; on another rank than that one they stay as the
