@@ -119,6 +119,25 @@ TEST_F(Certificate, HalfPrecisionWithoutAScalerIsWarnedAbout) {
                        "no gradient scaler"));
 }
 
+TEST_F(Certificate, ALearningRateThatMovesWithoutASchedulerIsWarnedAboutOnce) {
+  SmallNet net;
+  torch::optim::SGD sgd(net->parameters(), 0.1);
+  torch::optim::StepLR scheduler(sgd, 1, 0.5);
+  auto without = state(net, sgd), with = state(net, sgd).scheduler("scheduler", scheduler);
+  const std::string still = warnings_of([&] { libtorch::save_file(file_, without); });
+  EXPECT_EQ(still, "");
+  scheduler.step();
+  EXPECT_EQ(warnings_of([&] { libtorch::save_file(file_, with); }), "");
+  const std::string warnings = warnings_of([&] {
+    libtorch::save_file(file_, without);
+    scheduler.step();
+    libtorch::save_file(file_, without);
+  });
+  EXPECT_EQ(count(warnings, "optimizer/0/lr has moved from 0.1 to "), 1u) << warnings;
+  EXPECT_TRUE(contains(warnings, "the state has no scheduler"));
+  EXPECT_EQ(certificate().find("warnings")->as_list().size(), 1u);
+}
+
 TEST_F(Certificate, NothingIsWarnedAboutWithoutReason) {
   DropoutNet net, off(0.);
   torch::optim::SGD sgd(net->parameters(), 0.1), other(off->parameters(), 0.1);

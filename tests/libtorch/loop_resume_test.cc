@@ -1,4 +1,8 @@
 // Where a loop goes on from, and what it says about it.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <sstream>
 
 #include "ckp/error.h"
@@ -106,6 +110,57 @@ TEST_F(Loop, ResumeSaysWhatItNeeds) {
   TrainingLoop loop(path_, "run", training.state, training.options);
   EXPECT_TRUE(contains(error_of(ErrorCode::already_exists, [&] { loop.epochs(1).begin(); }),
                        "exists already"));
+}
+
+// Each step is logged when it ends: the one after the last logged is where the process died.
+TEST_F(Loop, TellsInWhichStepTheAttemptBeforeDied) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Training training(path_);
+    training.options.save_every_steps = 2;
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 3, [](TrainingLoop& running) {
+      if (running.progress().step == 9) ::raise(SIGKILL);
+    });
+    ::_exit(1);
+  }
+  int wait_status = 0;
+  while (::waitpid(child, &wait_status, 0) < 0) {
+  }
+  ASSERT_TRUE(WIFSIGNALED(wait_status));
+  {
+    Training training(path_);
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    const auto report = loop.resume(Resume::exact);
+    EXPECT_EQ(report.died_in_step, 10);
+    std::ostringstream text;
+    text << report;
+    EXPECT_TRUE(contains(text.str(), "\nthe attempt before died in step 10, which comes again\n"));
+    training.train(loop, 3);
+    EXPECT_EQ(digest(training.net), uninterrupted());
+  }
+  Training training(path_);
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  EXPECT_EQ(loop.resume(Resume::required, {.from = "step:12"}).died_in_step, 0);
+}
+
+TEST_F(Loop, TellsThatTheCodeIsAnother) {
+  auto options = [](const char* commit, bool dirty) {
+    LoopOptions made;
+    made.environment = {{"git_commit", commit}, {"git_dirty", dirty}};
+    return made;
+  };
+  {
+    Training training(path_, options("5d51832", true));
+    TrainingLoop loop(path_, "run", training.state, training.options);
+    training.train(loop, 1);
+  }
+  Training training(path_, options("ff0a4ca", false));
+  TrainingLoop loop(path_, "run", training.state, training.options);
+  std::ostringstream text;
+  text << loop.resume(Resume::exact);  // whether it matters, people say
+  EXPECT_TRUE(contains(text.str(),
+                       "\n  git_commit: program ff0a4ca, checkpoint 5d51832-dirty, kept ff0a4ca"));
 }
 
 TEST_F(Loop, ParametersAreCompared) {

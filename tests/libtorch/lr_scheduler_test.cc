@@ -2,6 +2,10 @@
 // same bits.
 #include "ckp/libtorch/lr_scheduler.h"
 
+#include <cmath>
+#include <numbers>
+#include <sstream>
+
 #include "small_net.h"
 
 namespace ckp::test {
@@ -149,6 +153,33 @@ TEST_F(Scheduler, AnotherKindIsRefusedAndNothingChanges) {
     EXPECT_TRUE(contains(message, "here, CosineAnnealingLR in the checkpoint"));
   }
   EXPECT_EQ(exponential.last_epoch(), 0);
+}
+
+TEST_F(Scheduler, WhatTheProgramSetsDifferentlyIsToldAndMayBeKept) {
+  auto state = [&](optim::SGD& sgd, Part& part) {
+    return TrainingState().model("model", net_).optimizer("optimizer", sgd).part("scheduler", part);
+  };
+  CosineAnnealingWarmRestarts saved(optimizer_, 20);
+  auto saved_state = state(optimizer_, saved);
+  for (int t = 0; t < 5; ++t) saved.step();
+  save_file(file_, saved_state);
+  for (const bool keep : {false, true}) {
+    optim::SGD sgd(net_->parameters(), 0.01);
+    CosineAnnealingWarmRestarts scheduler(sgd, 40);
+    RestoreOptions options;
+    if (keep) options.keep_constructed = {"optimizer/*/lr", "scheduler/T_0"};
+    std::ostringstream text;
+    text << load_file(file_, state(sgd, scheduler), options) << '\n';
+    EXPECT_TRUE(contains(text.str(), "\n  optimizer/0/lr: program 0.01, checkpoint "));
+    EXPECT_TRUE(contains(text.str(), keep ? ", kept 0.01\n" : ", kept 0.1\n"));
+    EXPECT_TRUE(contains(text.str(), keep ? "scheduler/T_0: program 40, checkpoint 20, kept 40\n"
+                                          : "scheduler/T_0: program 40, checkpoint 20, kept 20\n"));
+    EXPECT_EQ(scheduler.last_epoch(), 5);
+    EXPECT_EQ(scheduler.base_lrs(), std::vector<double>{keep ? 0.01 : 0.1});
+    scheduler.step();  // T_cur and the cycle's length are where the checkpoint was
+    const double top = keep ? 0.01 : 0.1;
+    EXPECT_NEAR(scheduler.last_lr()[0], top * (1 + std::cos(std::numbers::pi * 6 / 20)) / 2, 1e-15);
+  }
 }
 
 TEST_F(Scheduler, AnotherNumberOfGroupsOrPartsIsRefused) {

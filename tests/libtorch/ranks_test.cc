@@ -110,6 +110,7 @@ TEST_F(RanksTest, TheCertificateHasThem) {
   EXPECT_EQ(*facts.find("rank"), Value(0));
   EXPECT_EQ(*facts.find("batch_size"), Value(4));
   EXPECT_EQ(*facts.find("accumulate"), Value(2));
+  EXPECT_EQ(*facts.find("total_epochs"), Value(1));
   EXPECT_EQ(*facts.find("devices"), Value(Value::List{"cpu"}));
 }
 

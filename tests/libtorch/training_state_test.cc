@@ -228,6 +228,22 @@ TEST_F(State, PartsThatOnlyOneSideHas) {
   EXPECT_EQ(text.str(), "restored: model (9 tensors); missing: progress; ignored: ema (1 tensor)");
 }
 
+TEST_F(State, DataNormalisationHasTwoNames) {
+  Value saved = Value::Map{{"mean", 0.286}, {"std", 0.353}}, loaded, other;
+  for (const auto& [written, read] :
+       {std::pair{"normalization", "scaler_params"}, std::pair{"scaler_params", "normalization"}}) {
+    loaded = Value();
+    save(TrainingState().value(written, saved));
+    const libtorch::RestoreReport report = load(TrainingState().value(read, loaded));
+    EXPECT_EQ(loaded, saved);
+    EXPECT_TRUE(report.missing.empty() && report.ignored.empty());
+    EXPECT_EQ(report.restored, std::vector<std::string>{written});
+    // Of a program that has both, each is its own.
+    EXPECT_TRUE(contains(refuse(TrainingState().value(read, loaded).value(written, other)),
+                         std::string(read) + ": the checkpoint has no such part"));
+  }
+}
+
 TEST_F(State, NamesOfPartsAreChecked) {
   Progress progress;
   auto fail = [&](const std::string& first, const std::string& second) {

@@ -46,7 +46,7 @@ const Value* facts_of(const Checkpoint& checkpoint) {
   return find_value(checkpoint.values(), fmt::format("{}/facts", certificate_part));
 }
 
-Value::List warnings_about(const std::vector<CertifiedPart>& parts) {
+Value::List warnings_about(const std::vector<CertifiedPart>& parts, const Value::Map& values) {
   std::set<std::string, std::less<>> kinds;
   for (const CertifiedPart& part : parts) kinds.emplace(part.part.kind());
   Value::List warnings;
@@ -55,6 +55,12 @@ Value::List warnings_about(const std::vector<CertifiedPart>& parts) {
     for (std::string& text : resume_warnings(part.name, *part.module, kinds)) {
       warnings.push_back(std::move(text));
     }
+  }
+  if (kinds.contains("scheduler")) return warnings;
+  for (const CertifiedPart& part : parts) {
+    const auto saved = values.find(part.name);
+    if (part.part.kind() != "optimizer" || saved == values.end()) continue;
+    if (auto text = scheduler_warning(part.name, saved->second)) warnings.push_back(*text);
   }
   return warnings;
 }
@@ -69,7 +75,7 @@ Value::Map make_certificate(const std::vector<CertifiedPart>& parts, const Value
   add_batch_size(recorded, parts, values);
   return {{"parts", std::move(described)},
           {"facts", std::move(recorded)},
-          {"warnings", warnings_about(parts)}};
+          {"warnings", warnings_about(parts, values)}};
 }
 
 void compare_facts(RestorePlan& plan, const std::vector<CertifiedPart>& parts,

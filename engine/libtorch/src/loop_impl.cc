@@ -96,6 +96,7 @@ Run& TrainingLoop::Impl::open_run() {
   if (run) return *run;
   RunOptions made = run_options(run_name, options, state);
   made.parent = parent;
+  if (const auto code = code_version(made.environment)) state.fact("git_commit", *code);
   run.emplace(store.create_run(made));
   return *run;
 }
@@ -215,6 +216,12 @@ void TrainingLoop::Impl::begin_epochs(std::int64_t count) {
   }
   open_run();
   target_epochs = count;
+  // After a resume has compared: training may always go on for longer.
+  if (options.max_steps > 0) {
+    state.fact("max_steps", options.max_steps);
+  } else {
+    state.fact("total_epochs", count);
+  }
   last_chance_ = Clock::now();
   if (nothing_left() && !has_stopped()) run->finish(RunStatus::completed);
 }
@@ -306,7 +313,8 @@ void TrainingLoop::Impl::leave(const std::string& reason) {
   // A signal without notice is somebody at the keyboard; everything else that gets here is a
   // deadline.
   if (signal == 0 || options.notice.count() > 0) {
-    last.encode.compression = format::Compression::none;
+    last.encode.compression = format::Compression::fast;
+    last.encode.differences = false;
   }
   const bool saved = saver.save_and_wait(*run, last);
   options.say(fmt::format("stopped by {} at step {}, {}", reason, progress.step,

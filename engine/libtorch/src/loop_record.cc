@@ -27,6 +27,15 @@ double devices_of(const LoopOptions& options, const TrainingState& state) {
 
 }  // namespace
 
+std::optional<std::string> code_version(const Value::Map& environment) {
+  const auto commit = environment.find("git_commit"), dirty = environment.find("git_dirty");
+  if (commit == environment.end() || commit->second.get_if<std::string>() == nullptr) {
+    return std::nullopt;
+  }
+  const bool is_dirty = dirty != environment.end() && dirty->second == Value(true);
+  return commit->second.as_string() + (is_dirty ? "-dirty" : "");
+}
+
 RunOptions run_options(const std::string& name, const LoopOptions& options,
                        const TrainingState& state) {
   RunOptions run;

@@ -30,6 +30,10 @@ std::ostream& operator<<(std::ostream& out, const ResumeReport& report) {
   for (const std::string& text : report.skipped) out << "skipped " << text << '\n';
   if (!report.from) return out << "started " << report.run << '\n';
   out << "resumed " << report.run << " from " << place_of(*report.from) << '\n';
+  if (report.died_in_step > 0) {
+    out << fmt::format("the attempt before died in step {}, which comes again\n",
+                       report.died_in_step);
+  }
   if (report.from->mid_step()) out << "it was saved inside a step: the continuation is another\n";
   return out << report.restored << '\n';
 }

@@ -162,8 +162,9 @@ bool RestorePlan::keeps_learning_rates() const {
 void RestorePlan::compare_fact(const std::string& name, const Value& program,
                                const Value& checkpoint) {
   if (program == checkpoint) return;
-  // A resumed program is often called in another way, and a newer library resumes exactly, too.
-  const bool for_people = name == "command_line" || name == "library";
+  // A resumed program is often called in another way, a newer library resumes exactly, too, and of
+  // what has changed in the code only people can tell.
+  const bool for_people = name == "command_line" || name == "library" || name == "git_commit";
   differences_.push_back({name, program, checkpoint, Difference::Kept::program, !for_people});
 }
 

@@ -69,4 +69,21 @@ std::vector<std::string> resume_warnings(const std::string& name, const nn::Modu
   return warnings;
 }
 
+std::optional<std::string> scheduler_warning(const std::string& name, const Value& optimizer) {
+  const Value* list = optimizer.find("groups");
+  const auto* groups = list == nullptr ? nullptr : list->get_if<Value::List>();
+  for (std::size_t g = 0; groups != nullptr && g < groups->size(); ++g) {
+    const Value* now = (*groups)[g].find("options");
+    const Value* then = (*groups)[g].find("constructed");
+    if (now != nullptr) now = now->find("lr");
+    if (then != nullptr) then = then->find("lr");
+    if (now == nullptr || then == nullptr || *now == *then) continue;
+    return fmt::format(
+        "{}/{}/lr has moved from {} to {}, but the state has no scheduler: if there is one, a "
+        "resumed run begins its schedule anew; add it with scheduler() or part()",
+        name, g, then->as_double(), now->as_double());
+  }
+  return std::nullopt;
+}
+
 }  // namespace ckp::libtorch

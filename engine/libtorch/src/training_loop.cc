@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ckp/error.h"
+#include "ckp/metrics.h"
 #include "ckp/query.h"
 #include "loop_address.h"
 #include "loop_impl.h"
@@ -32,6 +33,17 @@ void check_first(const Store& store, const RunRecord& run, const std::optional<A
   state.check(*open, options);
 }
 
+// The step that the newest attempt had begun when its process died, going by what it logged: one
+// more than the last. 0 when it did not die, or logged nothing.
+std::int64_t step_begun(const Store& store, const RunRecord& run) {
+  if (run.status != RunStatus::interrupted || run.attempts.empty()) return 0;
+  std::int64_t begun = 0;
+  for (const MetricPoint& point : store.metrics(run, Superseded::included)) {
+    if (point.attempt == run.attempts.back().number) begun = std::max(begun, point.step + 1);
+  }
+  return begun;
+}
+
 [[noreturn]] void throw_nothing_there(const std::string& run, const char* what) {
   throw Error(ErrorCode::not_found,
               fmt::format("resume {}: {}, and the program asks to go on from one", run, what));
@@ -55,7 +67,7 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
                 fmt::format("resume {}: the run is open already; resume comes first, and once",
                             impl_->run_name));
   }
-  ResumeReport report{impl_->run_name, std::nullopt, {}, {}};
+  ResumeReport report{impl_->run_name, std::nullopt, {}, 0, {}};
   const bool must = how != Resume::if_present || !options.from.empty();
   const auto known = find_run(impl_->store, impl_->run_name);
   if (!known) {
@@ -68,12 +80,15 @@ ResumeReport TrainingLoop::resume(Resume how, const ResumeOptions& options) {
   restore.keep_constructed = options.keep_constructed;
   restore.devices = options.devices;
   const auto from = address_in(impl_->store, *known, options.from);
+  const AttemptOptions attempt = attempt_options(impl_->options, impl_->state);
+  if (const auto code = code_version(attempt.environment)) impl_->state.fact("git_commit", *code);
+  const std::int64_t begun = step_begun(impl_->store, *known);
   check_first(impl_->store, *known, from, impl_->state, restore);
-  Run run =
-      impl_->store.resume_run(known->id.hex(), from, attempt_options(impl_->options, impl_->state));
+  Run run = impl_->store.resume_run(known->id.hex(), from, attempt);
   report.skipped = run.skipped();
   if (run.continued_from()) {
     report.from = run.continued_from()->record();
+    if (begun > report.from->step + 1) report.died_in_step = begun;
     report.restored = impl_->state.restore(*run.continued_from(), restore);
   } else if (must) {
     throw_nothing_there(impl_->run_name, "the run has no checkpoint that can be resumed");

@@ -6,6 +6,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "basic_parts.h"
@@ -222,18 +223,29 @@ bool TrainingState::is_other_ranks(RestorePlan& plan, const Entry& entry) const 
   return true;
 }
 
-// Everything that can fail because something does not fit. Returns the names of the parts.
+// What a part of the state is called in the checkpoint. Data normalisation has two names.
+std::string TrainingState::stored_part(const RestorePlan& plan, const std::string& name) const {
+  static constexpr std::array<const char*, 2> names{"normalization", "scaler_params"};
+  if (plan.has_part(name) || (name != names[0] && name != names[1])) return name;
+  const std::string other = names[name == names[0] ? 1 : 0];
+  const bool is_part = std::any_of(entries_.begin(), entries_.end(),
+                                   [&](const Entry& entry) { return entry.name == other; });
+  return plan.has_part(other) && !is_part ? other : name;
+}
+
+// Everything that can fail because something does not fit. Returns the stored names of the parts.
 std::vector<std::string> TrainingState::prepare(RestorePlan& plan) const {
-  std::vector<std::string> parts;
-  for (const Entry& entry : entries_) parts.push_back(entry.name);
-  check_devices(plan.options(), parts);
+  std::vector<std::string> names, parts;
+  for (const Entry& entry : entries_) names.push_back(entry.name);
+  check_devices(plan.options(), names);
   for (const Entry& entry : entries_) {
-    if (!plan.has_part(entry.name)) {
+    parts.push_back(stored_part(plan, entry.name));
+    if (!plan.has_part(parts.back())) {
       plan.missing_part(entry.name);
       continue;
     }
     if (is_other_ranks(plan, entry)) continue;
-    PartReader reader(plan, entry.name);
+    PartReader reader(plan, parts.back());
     entry.part->check(reader);
   }
   compare_facts(plan, certified_parts(), facts_, ranks());

@@ -68,10 +68,11 @@ struct LoopOptions {
   OnSignal on_signal = OnSignal::ignore;
   // A metric that is NaN or infinite, or a checkpoint that holds such a value.
   OnNonfinite on_nonfinite = OnNonfinite::warn;
-  // How long after its signal the process will be killed. The save that the signal asks for does
-  // without compression then, and a line warns when a save takes longer than this.
+  // How long after its signal the process will be killed. The save that the signal asks for is
+  // made in a hurry (level `fast`, no differences; a save in flight comes to its end first), and a
+  // line warns when a save takes longer than this.
   std::chrono::nanoseconds notice{0};
-  // Save, likewise without compression, and stop early enough that a save fits: this long after the
+  // Save, likewise in a hurry, and stop early enough that a save fits: this long after the
   // loop was made, and before the end of a Slurm job (SLURM_JOB_END_TIME). 0: no limit of one's
   // own.
   std::chrono::nanoseconds max_time{0};
@@ -121,6 +122,9 @@ struct ResumeReport {
   std::string run;
   std::optional<CheckpointRecord> from;  // nothing: a fresh start
   std::vector<std::string> skipped;      // checkpoints that were passed over, with the reason
+  // The step that the attempt before had begun when its process died: training comes to its batch
+  // again. 0: it ended at `from`, said why it ended, or nobody knows.
+  std::int64_t died_in_step = 0;
   RestoreReport restored;
 };
 std::ostream& operator<<(std::ostream& out, const ResumeReport& report);

@@ -88,7 +88,9 @@ class TrainingState {
   // numpy's, are bytes: value(name, value) keeps a Value::Bytes.)
   TrainingState& generator(const std::string& name, const at::Generator& generator);
   TrainingState& progress(const std::string& name, Progress& progress);
-  // One plain value: configuration, history, a best score.
+  // One plain value: configuration, history, a best score. The mean and deviation of the data, by
+  // which whoever uses the weights normalises his own, are "normalization" by convention;
+  // "scaler_params" is another name of the same part, and either is restored as the other.
   TrainingState& value(const std::string& name, Value& value);
   // Anything else. See part.h.
   TrainingState& part(const std::string& name, Part& part);
@@ -156,6 +158,7 @@ class TrainingState {
   TrainingState& add(Entry entry);
   std::vector<CertifiedPart> certified_parts() const;
   std::vector<std::string> prepare(RestorePlan& plan) const;
+  std::string stored_part(const RestorePlan& plan, const std::string& name) const;
   bool is_other_ranks(RestorePlan& plan, const Entry& entry) const;
   void warn(const Value::Map& certificate) const;
   ParameterNames parameter_names() const;
