@@ -196,6 +196,34 @@ TEST_F(Optimizer, AParameterOfNoModelIsAnError) {
                        "to no model of the training state"));
 }
 
+// As in a GAN: each model has its own optimizer, and the steps alternate.
+TEST_F(Optimizer, TwoModelsWithTwoOptimizersGoOn) {
+  struct Pair {
+    SmallNet generator, critic{true};
+    optim::Adam first{generator->parameters(), optim::AdamOptions(0.1)};
+    optim::RMSprop second{critic->parameters(), optim::RMSpropOptions(0.01)};
+    TrainingState state = TrainingState()
+                              .model("generator", generator)
+                              .model("critic", critic)
+                              .optimizer("generator_optimizer", first)
+                              .optimizer("critic_optimizer", second);
+    void train_both(int begin, int count) {
+      for (int step = begin; step < begin + count; ++step) {
+        train(critic, second, step, 1);
+        train(generator, first, 100 + step, 1);
+      }
+    }
+  };
+  Pair whole, resumed;
+  whole.train_both(0, 3);
+  libtorch::save_file(file_, whole.state);
+  whole.train_both(3, 3);
+  libtorch::load_file(file_, resumed.state);
+  resumed.train_both(3, 3);
+  EXPECT_EQ(digest(resumed.generator), digest(whole.generator));
+  EXPECT_EQ(digest(resumed.critic), digest(whole.critic));
+}
+
 TEST_F(Optimizer, ParametersOfSeveralModelsCarryTheModelsName) {
   SmallNet encoder, decoder;
   auto parameters = encoder->parameters();

@@ -193,6 +193,44 @@ TEST_F(TensorKinds, WhatDoesNotFitIsNamedAndNothingChanges) {
   EXPECT_TRUE(contains(refuse(sparse), "the checkpoint has a dense tensor"));
 }
 
+// Of the same kind, with another type or one more row.
+at::Tensor another(const at::Tensor& tensor, bool other_type) {
+  auto sizes = tensor.sizes().vec();
+  if (!other_type && sizes.empty()) sizes.push_back(2);
+  if (!other_type && !tensor.sizes().empty()) sizes.back() += 1;
+  if (tensor.is_quantized()) {
+    const at::ScalarType quantized = tensor.scalar_type() == at::kQInt8 ? at::kQUInt8 : at::kQInt8;
+    const at::ScalarType type = other_type ? quantized : tensor.scalar_type();
+    if (tensor.qscheme() == at::kPerTensorAffine) {
+      return at::quantize_per_tensor(at::zeros(sizes), 0.1, 10, type);
+    }
+    return at::quantize_per_channel(at::zeros(sizes), tensor.q_per_channel_scales(),
+                                    tensor.q_per_channel_zero_points(), 0, type);
+  }
+  const at::ScalarType wide = tensor.scalar_type() == at::kDouble ? at::kFloat : at::kDouble;
+  const at::Tensor dense = at::zeros(sizes, other_type ? wide : tensor.scalar_type());
+  if (tensor.is_sparse()) return dense.to_sparse();
+  if (tensor.layout() == at::kSparseCsr) return dense.to_sparse_csr();
+  return tensor.is_meta() ? dense.to(at::kMeta) : dense;
+}
+
+TEST_F(TensorKinds, AnotherShapeTypeOrNameOfAnyKindIsRefusedAndNothingChanges) {
+  Everything saved(1);
+  save_file(file_, TrainingState().part("all", saved));
+  for (const auto& [name, tensor] : saved.tensors) {
+    for (const bool other_type : {false, true}) {
+      Everything part(2);
+      part.tensors[name] = another(tensor, other_type);
+      EXPECT_TRUE(contains(refuse(part), "all/" + name + ": the all has "));
+    }
+    Everything part(2);
+    auto node = part.tensors.extract(name);
+    node.key() = name + " of old";
+    part.tensors.insert(std::move(node));
+    EXPECT_TRUE(contains(refuse(part), "all/" + name + " of old: not in the checkpoint"));
+  }
+}
+
 // What belongs to a model, to an optimizer and to averages, seen from another part.
 struct Seen : Part {
   Seen(SmallNet& net, torch::optim::Adam& adam)
