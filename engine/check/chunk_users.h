@@ -9,8 +9,8 @@
 
 namespace ckp {
 
-// Names of the tensors that have bytes in chunk `address`; `own_pack` is what a nil pack in a
-// reference means.
+// Names of the tensors that have bytes in chunk `address`, or are made of such; `own_pack` is what
+// a nil pack in a reference means.
 std::vector<std::string> tensors_in_chunk(const format::Manifest& manifest, const Uuid& own_pack,
                                           const format::ChunkAddress& address);
 

@@ -37,21 +37,33 @@ class Salvager {
 
   bool is_whole(std::uint32_t storage) const {
     const auto is_lost = [&](const auto& user) {  // a piece, a difference or a patch
+      if (user.reference == format::no_reference) return false;
       return lost_.contains(full(user.reference).address);
     };
     return std::ranges::none_of(from_.storages[storage].pieces, is_lost) &&
            std::ranges::none_of(from_.differences_of(storage), is_lost) &&
-           std::ranges::none_of(from_.patches_of(storage), is_lost);
+           std::ranges::none_of(from_.patches_of(storage), is_lost) &&
+           std::ranges::all_of(from_.derived_of(storage), [&](const format::DerivedPiece& each) {
+             return is_whole(each.source);
+           });
   }
 
   std::uint32_t storage(std::uint32_t number) {
+    for (const format::DerivedPiece& each : from_.derived_of(number)) storage(each.source);
     auto& storages = result_.manifest.storages;
     const auto [at, is_new] =
         storages_.try_emplace(number, static_cast<std::uint32_t>(storages.size()));
     if (!is_new) return at->second;
     format::StorageEntry entry = from_.storages[number];
-    for (format::StoragePiece& piece : entry.pieces) piece.reference = reference(piece.reference);
+    for (format::StoragePiece& piece : entry.pieces) {
+      if (piece.reference != format::no_reference) piece.reference = reference(piece.reference);
+    }
     storages.push_back(std::move(entry));
+    for (format::DerivedPiece derived : from_.derived_of(number)) {
+      derived.storage = at->second;
+      derived.source = storages_.at(derived.source);
+      result_.manifest.derived.push_back(derived);
+    }
     for (format::Difference difference : from_.differences_of(number)) {
       difference.storage = at->second;
       difference.reference = reference(difference.reference);

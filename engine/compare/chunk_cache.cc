@@ -4,6 +4,7 @@
 
 #include "ckp/format/difference.h"
 #include "ckp/format/patch.h"
+#include "load/read_plan.h"
 
 namespace ckp {
 namespace {
@@ -47,6 +48,17 @@ std::span<const std::byte> ChunkCache::get_patched(std::uint32_t storage, std::s
   const Key key{true, storage, piece};
   if (const Entry* const known = find(key)) return known->bytes;
   const format::StoragePiece& stored = parts_.manifest.storages[storage].pieces[piece];
+  if (stored.reference == format::no_reference) {
+    Entry derived{key, std::vector<std::byte>(stored.length)};
+    ReadPlan plan(parts_.manifest);
+    plan.add_range(static_cast<std::uint32_t>(storage), begin, stored.length, derived.bytes.data());
+    plan.run(
+        [&](const format::ChunkReference& reference, std::span<std::byte> out) {
+          read_reference(parts_.packs, parts_.record.id, reference, out);
+        },
+        1);
+    return add(std::move(derived));
+  }
   const auto chunk = get(stored.reference).subspan(stored.offset, stored.length);
   Entry entry{key, std::vector<std::byte>(chunk.begin(), chunk.end())};
   const auto number = static_cast<std::uint32_t>(piece);

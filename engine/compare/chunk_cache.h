@@ -17,8 +17,8 @@ class ChunkCache {
 
   // The verified bytes of manifest.references[reference], valid until the next call.
   std::span<const std::byte> get(std::uint32_t reference);
-  // The bytes of a storage's piece with its differences and patches applied; the piece begins at
-  // `begin` of the storage. Valid until the next call.
+  // The bytes of a storage's piece with its differences and patches applied, or derived; the piece
+  // begins at `begin` of the storage. Valid until the next call.
   std::span<const std::byte> get_patched(std::uint32_t storage, std::size_t piece,
                                          std::uint64_t begin);
 

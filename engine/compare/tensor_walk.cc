@@ -8,6 +8,67 @@
 #include "ckp/format/wire.h"
 
 namespace ckp {
+namespace {
+
+// What makes a piece's bytes, as a digest: where it is equal, so are the bytes at equal offsets.
+struct PieceContent {
+  Digest digest;
+  bool is_chunk = true;  // and nothing else
+};
+
+PieceContent content_of(const format::Manifest& manifest, std::uint32_t storage,
+                        std::uint32_t number, std::uint64_t begin);
+
+// Of what a derived piece is made of.
+void describe_source(const format::Manifest& manifest, const format::DerivedPiece& derived,
+                     std::uint64_t begin, std::uint64_t end, format::Writer& facts) {
+  facts.u8(static_cast<std::uint8_t>(derived.rounding));
+  facts.u64(end - begin);
+  std::uint64_t at = 0;
+  const auto& pieces = manifest.storages[derived.source].pieces;
+  for (std::uint32_t i = 0; i < pieces.size() && at < end; ++i) {
+    if (at + pieces[i].length > begin) {
+      facts.digest(content_of(manifest, derived.source, i, at).digest);
+      facts.u32(pieces[i].offset);
+      facts.u64(at - begin);  // may wrap around
+    }
+    at += pieces[i].length;
+  }
+}
+
+PieceContent content_of(const format::Manifest& manifest, std::uint32_t storage,
+                        std::uint32_t number, std::uint64_t begin) {
+  const format::StoragePiece& piece = manifest.storages[storage].pieces[number];
+  PieceContent content;
+  format::Writer facts;
+  if (piece.reference == format::no_reference) {
+    content.is_chunk = false;
+    const format::DerivedPiece& derived = *std::ranges::lower_bound(
+        manifest.derived_of(storage), number, {}, &format::DerivedPiece::piece);
+    describe_source(manifest, derived, 2 * begin, 2 * (begin + piece.length), facts);
+  } else {
+    content.digest = manifest.references[piece.reference].raw_digest;
+    facts.digest(content.digest);
+  }
+  for (const format::Difference& each : manifest.differences_of(storage, number)) {
+    content.is_chunk = false;
+    facts.digest(manifest.references[each.reference].raw_digest);
+    facts.u8(static_cast<std::uint8_t>(each.kind));
+    facts.u32(piece.offset);  // what it changes of the chunk
+    facts.u32(piece.length);
+  }
+  for (const format::Patch& patch : manifest.patches_of(storage)) {
+    if (!format::overlaps(patch, begin, piece.length)) continue;
+    content.is_chunk = false;
+    facts.digest(manifest.references[patch.reference].raw_digest);
+    facts.u64(patch.begin - (begin - piece.offset));  // as seen from the chunk; may wrap around
+    facts.u64(patch.length);
+  }
+  if (!content.is_chunk) content.digest = digest_of(facts.buffer());
+  return content;
+}
+
+}  // namespace
 
 TensorBytes::TensorBytes(const format::Manifest& manifest, const format::TensorEntry& tensor,
                          ChunkCache& chunks)
@@ -21,31 +82,11 @@ TensorBytes::TensorBytes(const format::Manifest& manifest, const format::TensorE
 
 void TensorBytes::look_at_piece(std::size_t number) {
   const format::StoragePiece& piece = manifest_.storages[tensor_.storage].pieces[number];
-  const std::uint64_t begin = ends_[number] - piece.length;
+  const PieceContent found = content_of(
+      manifest_, tensor_.storage, static_cast<std::uint32_t>(number), ends_[number] - piece.length);
   last_ = number;
-  patched_ = false;
-  content_ = manifest_.references[piece.reference].raw_digest;
-  const auto patches = manifest_.patches_of(tensor_.storage);
-  const auto differences =
-      manifest_.differences_of(tensor_.storage, static_cast<std::uint32_t>(number));
-  if (patches.empty() && differences.empty()) return;
-  format::Writer facts;
-  facts.digest(content_);
-  for (const format::Difference& each : differences) {
-    patched_ = true;
-    facts.digest(manifest_.references[each.reference].raw_digest);
-    facts.u8(static_cast<std::uint8_t>(each.kind));
-    facts.u32(piece.offset);  // what it changes of the chunk
-    facts.u32(piece.length);
-  }
-  for (const format::Patch& patch : patches) {
-    if (!format::overlaps(patch, begin, piece.length)) continue;
-    patched_ = true;
-    facts.digest(manifest_.references[patch.reference].raw_digest);
-    facts.u64(patch.begin - (begin - piece.offset));  // as seen from the chunk; may wrap around
-    facts.u64(patch.length);
-  }
-  if (patched_) content_ = digest_of(facts.buffer());
+  patched_ = !found.is_chunk;
+  content_ = found.digest;
 }
 
 TensorBytes::Place TensorBytes::find_byte(std::uint64_t at) {

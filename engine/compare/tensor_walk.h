@@ -34,7 +34,7 @@ class TensorBytes {
   const format::TensorEntry& tensor() const { return tensor_; }
 
  private:
-  // What find_byte() then says of that piece's patches.
+  // What find_byte() then says of that piece.
   void look_at_piece(std::size_t piece);
   Place find_byte(std::uint64_t at);
   const std::byte* bytes_at(const Place& place);

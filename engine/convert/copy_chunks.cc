@@ -119,6 +119,7 @@ format::Manifest copy_chunks(const Checkpoint::Parts& from, format::PackWriter& 
     for (std::uint32_t s = 0; s < manifest.storages.size(); ++s) {
       auto& pieces = manifest.storages[s].pieces;
       for (std::uint32_t p = 0; p < pieces.size(); ++p) {
+        if (pieces[p].reference == format::no_reference) continue;
         visit(s, p, pieces[p], from.manifest.differences_of(s, p).empty());
       }
     }

@@ -88,12 +88,19 @@ void append(format::Manifest& all, format::Manifest&& batch) {
   const auto reference = static_cast<std::uint32_t>(all.references.size());
   const auto storage = static_cast<std::uint32_t>(all.storages.size());
   for (auto& entry : batch.storages) {
-    for (auto& piece : entry.pieces) piece.reference += reference;
+    for (auto& piece : entry.pieces) {
+      if (piece.reference != format::no_reference) piece.reference += reference;
+    }
+  }
+  for (format::DerivedPiece& each : batch.derived) {
+    each.storage += storage;
+    each.source += storage;
   }
   for (auto& tensor : batch.tensors) tensor.storage += storage;
   std::ranges::move(batch.references, std::back_inserter(all.references));
   std::ranges::move(batch.storages, std::back_inserter(all.storages));
   std::ranges::move(batch.tensors, std::back_inserter(all.tensors));
+  std::ranges::move(batch.derived, std::back_inserter(all.derived));
 }
 
 // What write_safetensors needs to write the same file again: null for a file without metadata.
@@ -109,6 +116,7 @@ Value::Map origin(const Header& header) {
 void write_pack(const Source& source, FileAppender& out, const EncodeOptions& options) {
   format::PackHeader pack;
   pack.uuid = random_uuid();
+  pack.may_use.refuse = format::feature::derived;
   format::PackWriter writer([&](std::span<const std::byte> bytes) { out.append(bytes); }, pack);
   CheckpointRecord record;
   record.created_ns = system_clock()->now_ns();

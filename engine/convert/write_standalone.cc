@@ -13,7 +13,8 @@ ConvertReport write_standalone(const Checkpoint& from, const std::filesystem::pa
   write_durably(*fs, to, true, [&](FileAppender& out) {
     format::PackHeader pack;
     pack.uuid = random_uuid();
-    if (!from.manifest().patches.empty()) pack.may_use.refuse = format::feature::patches;
+    if (!from.manifest().patches.empty()) pack.may_use.refuse |= format::feature::patches;
+    if (!from.manifest().derived.empty()) pack.may_use.refuse |= format::feature::derived;
     format::PackWriter writer([&](std::span<const std::byte> bytes) { out.append(bytes); }, pack);
     const format::Manifest manifest = copy_chunks(from.parts(), writer);
     writer.finish({&manifest, 1});

@@ -8,6 +8,7 @@
 
 #include "ckp/error.h"
 #include "ckp/format/difference.h"
+#include "ckp/format/rounding.h"
 #include "save/buffer_pool.h"
 #include "save/parallel.h"
 #include "save/strided_view.h"
@@ -22,9 +23,14 @@ void ReadPlan::add_tensor(const format::TensorEntry& tensor,
 }
 
 void ReadPlan::add_storage(std::uint32_t storage, std::byte* data) {
-  const auto size = static_cast<std::int64_t>(manifest_.storages[storage].size);
+  add_range(storage, 0, manifest_.storages[storage].size, data);
+}
+
+void ReadPlan::add_range(std::uint32_t storage, std::uint64_t begin, std::uint64_t length,
+                         std::byte* data) {
+  const auto size = static_cast<std::int64_t>(length);
   const std::int64_t one = 1;
-  add(storage, {StridedCopy(1, {&size, 1}, {&one, 1}, {&one, 1}), data, 0});
+  add(storage, {StridedCopy(1, {&size, 1}, {&one, 1}, {&one, 1}), data, begin});
 }
 
 void ReadPlan::add(std::uint32_t storage, Destination destination) {
@@ -37,12 +43,20 @@ void ReadPlan::add(std::uint32_t storage, Destination destination) {
   for (auto i = static_cast<std::size_t>(first - ends.begin()); i < pieces.size(); ++i) {
     const std::uint64_t piece_begin = ends[i] - pieces[i].length;
     if (piece_begin >= end) break;
+    const std::uint64_t from = std::max(begin, piece_begin);
+    const std::uint64_t to = std::min(end, ends[i]);
+    if (pieces[i].reference == format::no_reference) {
+      const auto all = manifest_.derived_of(storage);
+      const auto one = std::ranges::lower_bound(all, static_cast<std::uint32_t>(i), {},
+                                                &format::DerivedPiece::piece);
+      // Whole elements of two bytes.
+      derived_.insert({storage, one->source, one->rounding, from & ~std::uint64_t{1}, to + to % 2});
+      continue;
+    }
     if (!manifest_.differences_of(storage, static_cast<std::uint32_t>(i)).empty()) {
       differing_.insert({storage, static_cast<std::uint32_t>(i), piece_begin});
       continue;
     }
-    const std::uint64_t from = std::max(begin, piece_begin);
-    const std::uint64_t to = std::min(end, ends[i]);
     transfers_.push_back(
         {pieces[i].reference, pieces[i].offset + static_cast<std::uint32_t>(from - piece_begin),
          static_cast<std::uint32_t>(to - from), destinations_.size(), from - begin});
@@ -65,7 +79,10 @@ const std::vector<std::uint64_t>& ReadPlan::piece_ends(std::uint32_t storage) {
 void ReadPlan::run(const ReadChunk& read, unsigned threads) {
   run_transfers(read, threads);
   put_together(read, threads);
-  apply_patches(read, threads);
+  apply_patches(read, threads, false);
+  if (derived_.empty()) return;
+  derive(read, threads);
+  apply_patches(read, threads, true);
 }
 
 void ReadPlan::run_transfers(const ReadChunk& read, unsigned threads) {
@@ -127,14 +144,78 @@ void ReadPlan::put_together(const ReadChunk& read, unsigned threads) {
       read(reference, *difference);
       format::apply_difference(each.kind, *difference, bytes);
     }
-    for (const std::size_t wanted : destinations_in_.at(storage)) {
-      const Destination& to = destinations_[wanted];
-      if (&to == direct) continue;
-      const std::uint64_t first = std::max(begin, to.begin);
-      const std::uint64_t last = std::min(begin + piece.length, to.begin + to.copy.size());
-      if (first >= last) continue;
-      to.copy.copy(first - to.begin, bytes.subspan(first - begin, last - first), to.data);
+    deliver(storage, begin, bytes, direct);
+  });
+}
+
+// To whoever wants them but `done`, which has them: bytes that begin at `begin` of a storage.
+void ReadPlan::deliver(std::uint32_t storage, std::uint64_t begin, std::span<const std::byte> bytes,
+                       const Destination* done) const {
+  for (const std::size_t wanted : destinations_in_.at(storage)) {
+    const Destination& to = destinations_[wanted];
+    if (&to == done) continue;
+    const std::uint64_t first = std::max(begin, to.begin);
+    const std::uint64_t last = std::min(begin + bytes.size(), to.begin + to.copy.size());
+    if (first >= last) continue;
+    to.copy.copy(first - to.begin, bytes.subspan(first - begin, last - first), to.data);
+  }
+}
+
+// What two destinations want of one piece is made once; of a source with patches, each of which is
+// read for every range that it touches, what follows each other is one range.
+std::vector<ReadPlan::DerivedRange> ReadPlan::derived_ranges() const {
+  constexpr std::uint64_t most = std::uint64_t{8} << 20;
+  std::vector<DerivedRange> ranges;
+  for (const DerivedRange& next : derived_) {
+    if (!ranges.empty()) {
+      DerivedRange& last = ranges.back();
+      const bool is_same_kind = last.storage == next.storage && last.source == next.source &&
+                                last.rounding == next.rounding;
+      const bool overlaps = next.begin < last.end;
+      const bool follows = next.begin == last.end && !manifest_.patches_of(next.source).empty() &&
+                           next.end - last.begin <= most;
+      if (is_same_kind && (overlaps || follows)) {
+        last.end = std::max(last.end, next.end);
+        continue;
+      }
     }
+    ranges.push_back(next);
+  }
+  return ranges;
+}
+
+// Where the bytes that a range is made of lie already, as they stand in their storage; or null.
+const std::byte* ReadPlan::find_source(const DerivedRange& range) const {
+  const auto in_source = destinations_in_.find(range.source);
+  if (in_source == destinations_in_.end()) return nullptr;
+  for (const std::size_t i : in_source->second) {
+    const Destination& to = destinations_[i];
+    const bool holds = to.copy.is_linear() && to.begin <= 2 * range.begin &&
+                       2 * range.end <= to.begin + to.copy.size();
+    if (holds) return to.data + (2 * range.begin - to.begin);
+  }
+  return nullptr;
+}
+
+void ReadPlan::derive(const ReadChunk& read, unsigned threads) {
+  const std::vector<DerivedRange> ranges = derived_ranges();
+  BufferPool buffers;
+  parallel_for(ranges.size(), thread_count(threads), [&](std::size_t i) {
+    const DerivedRange& range = ranges[i];
+    const std::uint64_t size = range.end - range.begin;
+    const std::byte* source = find_source(range);
+    const auto scratch = buffers.take();
+    if (source == nullptr) {
+      scratch->resize(2 * size);
+      ReadPlan plan(manifest_);
+      plan.add_range(range.source, 2 * range.begin, 2 * size, scratch->data());
+      plan.run(read, 1);
+      source = scratch->data();
+    }
+    const auto rounded = buffers.take();
+    rounded->resize(size);
+    format::round_floats(range.rounding, {source, 2 * size}, *rounded);
+    deliver(range.storage, range.begin, *rounded);
   });
 }
 
@@ -147,10 +228,12 @@ bool ReadPlan::is_wanted(const format::Patch& patch) const {
   });
 }
 
-void ReadPlan::apply_patches(const ReadChunk& read, unsigned threads) {
+// Of storages that have derived pieces, or of the others.
+void ReadPlan::apply_patches(const ReadChunk& read, unsigned threads, bool to_derived) {
   std::vector<const format::Patch*> wanted;
   for (const format::Patch& patch : manifest_.patches) {
-    if (is_wanted(patch)) wanted.push_back(&patch);
+    const bool is_derived = !manifest_.derived_of(patch.storage).empty();
+    if (is_derived == to_derived && is_wanted(patch)) wanted.push_back(&patch);
   }
   std::ranges::stable_sort(wanted, {}, [](const format::Patch* patch) {
     return std::pair(patch->storage, patch->begin);
@@ -233,6 +316,38 @@ void ReadPlan::distribute(std::span<const Transfer> transfers, const Transfer* d
   }
 }
 
+namespace {
+
+// Whether bytes [begin, end) of a storage need the chunk at `address`, or may when it is a patch's.
+bool needs_chunk(const format::Manifest& manifest, const format::ChunkAddress& address,
+                 std::uint32_t storage, std::uint64_t begin, std::uint64_t end) {
+  const auto is_hit = [&](std::uint32_t reference, std::uint64_t at, std::uint64_t length) {
+    return at < end && at + length > begin && manifest.references[reference].address == address;
+  };
+  std::uint64_t at = 0;
+  const auto& pieces = manifest.storages[storage].pieces;
+  std::vector<std::uint64_t> begins;
+  for (std::uint32_t i = 0; i < pieces.size(); ++i) {
+    begins.push_back(at);
+    at += pieces[i].length;
+    if (pieces[i].reference == format::no_reference) continue;
+    if (is_hit(pieces[i].reference, begins[i], pieces[i].length)) return true;
+  }
+  for (const format::Difference& each : manifest.differences_of(storage)) {
+    if (is_hit(each.reference, begins[each.piece], pieces[each.piece].length)) return true;
+  }
+  for (const format::Patch& patch : manifest.patches_of(storage)) {
+    if (is_hit(patch.reference, patch.begin, patch.length)) return true;
+  }
+  return std::ranges::any_of(manifest.derived_of(storage), [&](const format::DerivedPiece& each) {
+    const std::uint64_t from = std::max(begin, begins[each.piece]);
+    const std::uint64_t to = std::min(end, begins[each.piece] + pieces[each.piece].length);
+    return from < to && needs_chunk(manifest, address, each.source, 2 * from, 2 * to);
+  });
+}
+
+}  // namespace
+
 std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
                                                const format::ChunkAddress& address) {
   std::vector<std::string_view> names;
@@ -240,24 +355,9 @@ std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
     const std::uint64_t element = size_of(tensor.dtype);
     const auto elements = static_cast<std::uint64_t>(span_elements(tensor.shape, tensor.strides));
     const std::uint64_t begin = static_cast<std::uint64_t>(tensor.storage_offset) * element;
-    const auto is_hit = [&](std::uint32_t reference, std::uint64_t at, std::uint64_t length) {
-      return at < begin + elements * element && at + length > begin &&
-             manifest.references[reference].address == address;
-    };
-    std::uint64_t at = 0;
-    bool hit = false;
-    const auto& pieces = manifest.storages[tensor.storage].pieces;
-    for (std::uint32_t i = 0; i < pieces.size(); ++i) {
-      hit = hit || is_hit(pieces[i].reference, at, pieces[i].length);
-      for (const format::Difference& each : manifest.differences_of(tensor.storage, i)) {
-        hit = hit || is_hit(each.reference, at, pieces[i].length);
-      }
-      at += pieces[i].length;
+    if (needs_chunk(manifest, address, tensor.storage, begin, begin + elements * element)) {
+      names.push_back(tensor.name);
     }
-    for (const format::Patch& patch : manifest.patches_of(tensor.storage)) {
-      hit = hit || is_hit(patch.reference, patch.begin, patch.length);
-    }
-    if (hit) names.push_back(tensor.name);
   }
   return names;
 }

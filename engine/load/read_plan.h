@@ -18,8 +18,8 @@
 namespace ckp {
 
 // Collects what is wanted of a manifest's tensors and storages, then reads every chunk that is
-// needed once, puts pieces with differences together, and patches what has patches. The manifest
-// outlives the plan.
+// needed once, puts pieces with differences together, patches what has patches, and rounds what is
+// derived. The manifest outlives the plan.
 class ReadPlan {
  public:
   // Fills `out` with the verified raw bytes of a chunk, or throws; called on several threads.
@@ -32,6 +32,8 @@ class ReadPlan {
                   std::byte* data);
   // A whole storage.
   void add_storage(std::uint32_t storage, std::byte* data);
+  // Bytes [begin, begin + length) of a storage.
+  void add_range(std::uint32_t storage, std::uint64_t begin, std::uint64_t length, std::byte* data);
 
   void run(const ReadChunk& read, unsigned threads);
 
@@ -57,13 +59,26 @@ class ReadPlan {
     std::uint64_t begin = 0;  // in the storage
     friend auto operator<=>(const DifferingPiece&, const DifferingPiece&) = default;
   };
+  // Bytes of derived pieces, whole elements, that are made of one range of their source.
+  struct DerivedRange {
+    std::uint32_t storage = 0;
+    std::uint32_t source = 0;
+    format::Rounding rounding = format::Rounding::bfloat16;
+    std::uint64_t begin = 0, end = 0;  // in the storage
+    friend auto operator<=>(const DerivedRange&, const DerivedRange&) = default;
+  };
   // Patches that overlap each other, in order.
   using PatchGroup = std::vector<const format::Patch*>;
   void add(std::uint32_t storage, Destination destination);
   const std::vector<std::uint64_t>& piece_ends(std::uint32_t storage);
   void run_transfers(const ReadChunk& read, unsigned threads);
   void put_together(const ReadChunk& read, unsigned threads);
-  void apply_patches(const ReadChunk& read, unsigned threads);
+  void derive(const ReadChunk& read, unsigned threads);
+  std::vector<DerivedRange> derived_ranges() const;
+  const std::byte* find_source(const DerivedRange& range) const;
+  void apply_patches(const ReadChunk& read, unsigned threads, bool to_derived);
+  void deliver(std::uint32_t storage, std::uint64_t begin, std::span<const std::byte> bytes,
+               const Destination* done = nullptr) const;
   bool is_wanted(const format::Patch& patch) const;
   format::PatchRows decode(const format::Patch& patch, std::span<const std::byte> raw) const;
   void apply(const format::Patch& patch, std::span<const std::byte> raw) const;
@@ -76,12 +91,13 @@ class ReadPlan {
   std::vector<Destination> destinations_;
   std::vector<Transfer> transfers_;
   std::set<DifferingPiece> differing_;
+  std::set<DerivedRange> derived_;
   std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> piece_ends_;  // by storage
   std::map<std::uint32_t, std::vector<std::size_t>> destinations_in_;         // by storage
 };
 
 // Names of the tensors that have bytes in the chunk at `address` (nil pack: the manifest's own), or
-// may have when it is a patch's, in order.
+// may have when it is a patch's, or are made of such bytes, in order.
 std::vector<std::string_view> tensors_in_chunk(const format::Manifest& manifest,
                                                const format::ChunkAddress& address);
 

@@ -56,6 +56,7 @@ std::vector<ChunkUse> uses_of(const format::Manifest& manifest, const Uuid& own_
   for (std::uint32_t i = 0; i < manifest.references.size(); ++i) add(i, 0, 0);
   for (const format::StorageEntry& storage : manifest.storages) {
     for (const format::StoragePiece& piece : storage.pieces) {
+      if (piece.reference == format::no_reference) continue;
       add(piece.reference, piece.offset, piece.length);
     }
   }
@@ -146,7 +147,7 @@ class StatsTaker {
   void count_checkpoint(const format::Manifest& manifest, const Uuid& own_pack,
                         NeededBytes& needed) {
     ++needed.checkpoints;
-    std::uint64_t raw = 0, new_raw = 0;
+    std::uint64_t raw = 0, new_raw = 0, derived = 0;
     for (const format::StorageEntry& storage : manifest.storages) raw += storage.size;
     std::map<Uuid, std::vector<std::uint32_t>> fresh;
     const std::vector<ChunkUse> uses = uses_of(manifest, own_pack);
@@ -167,8 +168,12 @@ class StatsTaker {
       add_chunk(chunk, needed);
     }
     for (auto& [pack, numbers] : fresh) needed_[pack].add(ChunkNumbers(std::move(numbers)));
+    for (const format::DerivedPiece& each : manifest.derived) {
+      derived += manifest.storages[each.storage].pieces[each.piece].length;
+    }
     needed.raw += raw;
-    needed.shared += raw - new_raw;
+    needed.derived += derived;
+    needed.shared += raw - new_raw - derived;
   }
 
   void add_chunk(const ChunkUse& chunk, NeededBytes& needed) const {
@@ -311,6 +316,7 @@ NeededBytes& NeededBytes::operator+=(const NeededBytes& from) {
   checkpoints += from.checkpoints;
   raw += from.raw;
   shared += from.shared;
+  derived += from.derived;
   chunks += from.chunks;
   filler += from.filler;
   patches += from.patches;

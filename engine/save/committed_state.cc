@@ -5,6 +5,7 @@
 
 #include "io/host.h"
 #include "save/buffer_pool.h"
+#include "save/derived_plan.h"
 #include "save/finite_check.h"
 #include "save/parallel.h"
 
@@ -119,6 +120,7 @@ UnchangedChunks find_unchanged(const ChunkLayout& layout, std::span<const Digest
     const auto bytes = chunk_bytes(layout, layout.chunks[i], *scratch);
     if (fingerprinter.matches(bytes, before->second.fingerprint)) unchanged[i] = &before->second;
   });
+  keep_with_sources(layout, places, unchanged);
   return unchanged;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -47,6 +48,12 @@ struct CommittedDifference {
   format::DifferenceKind kind = format::DifferenceKind::exclusive_or;
 };
 
+// Of a chunk that is stored nowhere, being the rounding of others.
+struct CommittedDerivation {
+  Digest source;  // place of the first chunk of the storage that it is the rounding of
+  format::Rounding rounding = format::Rounding::bfloat16;
+};
+
 // Whether it pays to store a chunk's changes as differences, as far as it was tried.
 enum class DifferenceTrial : std::uint8_t { unknown, pays, fails };
 
@@ -59,6 +66,7 @@ struct CommittedChunk {
   std::shared_ptr<RegionPatches> patched;        // null: there are none
   std::vector<CommittedDifference> differences;  // in order; with them there are no patches
   DifferenceTrial trial = DifferenceTrial::unknown;
+  std::optional<CommittedDerivation> derived;  // set: `reference` means nothing
   std::uint8_t rounds = 0;  // how often it was stored whole for having enough differences; 2: more
 };
 

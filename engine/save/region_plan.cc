@@ -41,7 +41,8 @@ RegionPlan::RegionPlan(const ChunkLayout& layout, const ComparedState& compared)
       region_of_[chunk] = static_cast<std::uint32_t>(r + 1);
       if (compared.committed == nullptr) continue;
       const auto found = compared.committed->find(compared.places[chunk]);
-      if (found != compared.committed->end()) committed_[chunk] = &found->second;
+      const bool has_bytes = found != compared.committed->end() && !found->second.derived;
+      if (has_bytes) committed_[chunk] = &found->second;
     }
   }
 }

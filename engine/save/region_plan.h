@@ -16,6 +16,11 @@ class RegionPlan {
   // Both outlive it. Nothing is patched of a state that is compared with nothing.
   RegionPlan(const ChunkLayout& layout, const ComparedState& compared);
 
+  // The chunk is derived now: it has no past, and its region gets no patches. Before decide().
+  void leave_out(std::size_t chunk) {
+    if (!committed_.empty()) committed_[chunk] = nullptr;
+  }
+
   // Whether it pays to hash the rows of a chunk that has changed. Where most rows have changed
   // twice in a row, it is tried again only now and then.
   bool wants_rows(std::size_t chunk) const;

@@ -38,6 +38,7 @@ SaveReport save_file(const std::filesystem::path& path, const StateDict& state,
   write_durably(*fs, path, true, [&](FileAppender& file) {
     format::PackHeader header;
     header.uuid = record.id;
+    header.may_use.refuse = format::feature::derived;
     format::PackWriter writer([&](std::span<const std::byte> bytes) { file.append(bytes); },
                               header);
     WrittenState saved = write_state(state, writer, nullptr, options.encode);
@@ -48,6 +49,7 @@ SaveReport save_file(const std::filesystem::path& path, const StateDict& state,
     writer.finish({&saved.manifest, 1});
     record.file_size = writer.size();
     report.chunks_written = saved.chunks_written;
+    report.chunks_derived = saved.chunks_derived;
     report.chunks_shared = saved.chunks_shared;
     report.bytes_shared = saved.bytes_shared;
     report.bytes_written = writer.size();

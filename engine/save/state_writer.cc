@@ -1,7 +1,8 @@
-// Three passes over the chunks: hash those that have changed, look for NaN, and decide which rows
-// make patches and where differences pay; find which chunks are stored already; encode and write
-// the rest. Only the second needs to see all chunks at once. A new patch is one more chunk,
-// numbered behind the layout's; a difference takes the place of its chunk.
+// Three passes over the chunks: find those that are the rounding of others, hash those that have
+// changed, look for NaN, and decide which rows make patches and where differences pay; find which
+// chunks are stored already; encode and write the rest. Only the second needs to see all chunks at
+// once. A new patch is one more chunk, numbered behind the layout's; a difference takes the place
+// of its chunk.
 #include "save/state_writer.h"
 
 #include <fmt/format.h>
@@ -20,6 +21,7 @@
 #include "ckp/format/patch.h"
 #include "save/buffer_pool.h"
 #include "save/chunk_layout.h"
+#include "save/derived_plan.h"
 #include "save/difference_plan.h"
 #include "save/finite_check.h"
 #include "save/parallel.h"
@@ -74,6 +76,7 @@ class StateWriter {
         threads_(thread_count(options.threads, raw_size(layout))),
         layout_(std::move(layout)),
         finite_(layout_),
+        derived_(layout_, compared_),
         regions_(layout_, compared_),
         differences_(layout_, compared_, regions_, options),
         digests_(layout_.chunks.size()),
@@ -83,6 +86,7 @@ class StateWriter {
 
   WrittenState run(Value::Map values) {
     const auto start = SteadyClock::now();
+    find_derived();
     hash();
     plan_patches();
     out_.hash_ns = nanoseconds_since(start);
@@ -119,6 +123,20 @@ class StateWriter {
     return compared_.unchanged.empty() || is_patch(chunk) ? nullptr : compared_.unchanged[chunk];
   }
 
+  void find_derived() {
+    derived_.decide(
+        options_,
+        [this](std::size_t chunk, std::vector<std::byte>& out) {
+          return read_unchanged(chunk, out);
+        },
+        threads_);
+    for (std::size_t i = 0; i < layout_.chunks.size(); ++i) {
+      if (derived_.of(i) == nullptr) continue;
+      regions_.leave_out(i);
+      ++out_.chunks_derived;
+    }
+  }
+
   void hash() {
     std::atomic<bool> nonfinite{false};
     const std::size_t chunks = layout_.chunks.size();
@@ -138,14 +156,15 @@ class StateWriter {
     }
     const auto scratch = buffers_.take();
     const auto bytes = bytes_of(chunk, *scratch);
-    digests_[chunk] = digest_of(bytes);
+    const bool is_derived = derived_.of(chunk) != nullptr;
+    if (!is_derived) digests_[chunk] = digest_of(bytes);
     const auto parts = layout_.parts_of(layout_.chunks[chunk]);
     const bool nonfinite = std::ranges::any_of(
         parts, [&](const ChunkPart& part) { return finite_.is_nonfinite(part); });
     if (!out_.chunks.empty()) {
       out_.chunks[chunk].fingerprint = (*compared_.fingerprinter)(bytes);
       out_.chunks[chunk].nonfinite = nonfinite;
-      if (regions_.wants_rows(chunk)) {
+      if (!is_derived && regions_.wants_rows(chunk)) {
         out_.chunks[chunk].rows =
             std::make_shared<const RowHashes>(compared_.fingerprinter->rows(bytes));
       }
@@ -192,6 +211,10 @@ class StateWriter {
     std::unordered_multimap<Digest, std::size_t, decltype(hash)> seen(digests_.size(), hash);
     for (std::size_t i = 0; i < digests_.size(); ++i) {
       if (!is_patch(i) && regions_.patched_region(i) != nullptr) continue;
+      if (derived_.of(i) != nullptr) {
+        reference_of_[i] = format::no_reference;
+        continue;
+      }
       const Digest id = content_id(digests_[i]);
       const auto [begin, end] = seen.equal_range(id);
       const auto same = std::find_if(
@@ -409,8 +432,11 @@ class StateWriter {
     for (const auto& reference : references_) out_.manifest.references.push_back(*reference);
     describe_patched();
     describe_differences();
+    describe_derived();
     for (std::size_t i = 0; i < out_.chunks.size(); ++i) {
       CommittedChunk& chunk = out_.chunks[i];
+      chunk.derived = derived_.to_remember(i);
+      if (chunk.derived) continue;
       chunk.reference = out_.manifest.references[reference_of_[i]];
       if (regions_.patched_region(i) == nullptr) chunk.patched = nullptr;
       if (!stays(i)) differences_.remember(i, differences_of(i), chunk);
@@ -473,6 +499,18 @@ class StateWriter {
     }
   }
 
+  // Likewise.
+  void describe_derived() {
+    for (std::uint32_t s = 0; s < layout_.storages.size(); ++s) {
+      const auto& pieces = layout_.storages[s].pieces;
+      for (std::uint32_t p = 0; p < pieces.size(); ++p) {
+        const Derivation* const derived = derived_.of(pieces[p].reference);
+        if (derived == nullptr) continue;
+        out_.manifest.derived.push_back({s, p, derived->source, derived->rounding});
+      }
+    }
+  }
+
   // Whether a chunk is referred to as it was committed.
   bool stays(std::size_t chunk) const {
     return unchanged(chunk) != nullptr && !is_flattened(chunk);
@@ -491,12 +529,13 @@ class StateWriter {
   const unsigned threads_;
   ChunkLayout layout_;
   FiniteCheck finite_;
+  DerivedPlan derived_;
   RegionPlan regions_;
   DifferencePlan differences_;
   mutable BufferPool buffers_;
   std::vector<Digest> digests_;                       // by chunk
   std::vector<std::uint32_t> raw_sizes_;              // by chunk
-  std::vector<std::uint32_t> reference_of_;           // by chunk
+  std::vector<std::uint32_t> reference_of_;           // by chunk; or no_reference: it is derived
   std::vector<std::size_t> first_chunks_;             // by reference: the first chunk that has it
   std::vector<std::optional<Reference>> references_;  // empty: not stored yet
   std::vector<bool> lost_;                            // by chunk, see find_lost()

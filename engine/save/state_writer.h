@@ -52,6 +52,7 @@ struct WrittenState {
   std::vector<CommittedChunk> chunks;
   bool nonfinite = false;
   std::uint64_t chunks_written = 0, patches_written = 0, differences_written = 0;
+  std::uint64_t chunks_derived = 0;
   std::uint64_t chunks_shared = 0, bytes_shared = 0;
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0;
 };
@@ -65,7 +66,8 @@ WrittenState write_state(const StateDict& state, format::PackWriter& writer, Chu
 // those of unchanged chunks not at all. Of these, a few are read back where they are stored, others
 // in each turn, so that damage there does not go on unseen for ever: Error(corrupt) then, and the
 // next save is to store everything anew. Of regions in which few rows have changed, the rows are
-// written, as a patch; of chunks that have changed as a whole, their differences where that pays.
+// written, as a patch; of chunks that have changed as a whole, their differences where that pays;
+// of chunks that are the rounding of others, nothing.
 WrittenState write_layout(ChunkLayout layout, const ComparedState& compared, Value::Map values,
                           format::PackWriter& writer, ChunkFinder* finder,
                           const EncodeOptions& options);

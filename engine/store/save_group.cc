@@ -32,6 +32,7 @@ void fill_in(SaveReport& report, const WrittenState& written) {
   report.chunks_written = written.chunks_written;
   report.patches_written = written.patches_written;
   report.differences_written = written.differences_written;
+  report.chunks_derived = written.chunks_derived;
   report.chunks_shared = written.chunks_shared;
   report.bytes_shared = written.bytes_shared;
   report.hash_ns = written.hash_ns;
@@ -46,7 +47,7 @@ CommittedState::Chunks chunks_by_place(const std::vector<Digest>& places,
     if (reference.address.pack.is_nil()) reference.address.pack = pack;
   };
   for (std::size_t i = 0; i < chunks.size(); ++i) {
-    name_pack(chunks[i].reference);
+    if (!chunks[i].derived) name_pack(chunks[i].reference);
     if (chunks[i].patched) name_pack(chunks[i].patched->patches.back());
     for (CommittedDifference& each : chunks[i].differences) name_pack(each.reference);
     by_place.emplace(places[i], std::move(chunks[i]));

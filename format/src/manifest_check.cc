@@ -8,6 +8,7 @@
 
 #include "ckp/format/difference.h"
 #include "ckp/format/limits.h"
+#include "ckp/format/rounding.h"
 #include "manifest_internal.h"
 
 namespace ckp::format {
@@ -49,11 +50,78 @@ void check_references(const Manifest& manifest, ErrorCode code) {
   }
 }
 
+void check_rounding(Rounding rounding, const Entry& entry) {
+  if (is_known(rounding)) return;
+  const auto unknown = entry.code == ErrorCode::corrupt ? ErrorCode::newer_format : entry.code;
+  Entry{unknown, entry.section, entry.index}.bad(
+      fmt::format("rounding {} is not known to this version of ckpstore; use a newer one",
+                  static_cast<unsigned>(rounding)));
+}
+
+// Of a piece without a chunk, at `begin` of its storage.
+void check_derived(const Manifest& manifest, const Entry& entry, std::uint64_t begin) {
+  const DerivedPiece& one = manifest.derived[entry.index];
+  check_rounding(one.rounding, entry);
+  const StoragePiece& piece = manifest.storages[one.storage].pieces[one.piece];
+  constexpr std::uint32_t element = 2;
+  if (piece.offset != 0 || piece.length == 0 || piece.length > limits::chunk_raw_size ||
+      piece.length % element != 0 || begin % element != 0) {
+    entry.bad(
+        fmt::format("a piece of {} bytes at {}, offset {}, holds no whole elements, or more "
+                    "than {} bytes",
+                    piece.length, begin, piece.offset, limits::chunk_raw_size));
+  }
+  if (one.source >= manifest.storages.size()) {
+    entry.bad(fmt::format("source is {}, there are {}", one.source, manifest.storages.size()));
+  }
+  const std::uint64_t size = manifest.storages[one.source].size;
+  if (const std::uint64_t end = 2 * (begin + piece.length); end > size) {
+    entry.bad(fmt::format("needs {} bytes of storage {}, which has {}", end, one.source, size));
+  }
+  if (!manifest.derived_of(one.source).empty()) {
+    entry.bad(fmt::format("its source, storage {}, is derived itself", one.source));
+  }
+}
+
+// Rows in order, and of pieces that are there and have no chunk. Before the storages, which look
+// for their rows.
+void check_derived_rows(const Manifest& manifest, ErrorCode code) {
+  for (std::size_t i = 0; i < manifest.derived.size(); ++i) {
+    const DerivedPiece& one = manifest.derived[i];
+    const Entry entry{code, "derived", i};
+    if (one.storage >= manifest.storages.size()) {
+      entry.bad(fmt::format("storage is {}, there are {}", one.storage, manifest.storages.size()));
+    }
+    const auto& pieces = manifest.storages[one.storage].pieces;
+    if (one.piece >= pieces.size()) {
+      entry.bad(
+          fmt::format("piece is {}, storage {} has {}", one.piece, one.storage, pieces.size()));
+    }
+    if (pieces[one.piece].reference != no_reference) {
+      entry.bad(fmt::format("piece {} of storage {} has a chunk", one.piece, one.storage));
+    }
+    const auto place = [](const DerivedPiece& of) { return std::pair(of.storage, of.piece); };
+    if (i > 0 && place(one) <= place(manifest.derived[i - 1])) {
+      entry.bad("storages and pieces do not rise");
+    }
+  }
+}
+
 void check_storage(const Manifest& manifest, const Entry& entry) {
   const StorageEntry& storage = manifest.storages[entry.index];
+  const auto all_derived = manifest.derived_of(static_cast<std::uint32_t>(entry.index));
+  const auto first_derived = static_cast<std::size_t>(all_derived.data() - manifest.derived.data());
+  std::size_t derived = 0;
   std::uint64_t sum = 0;  // cannot overflow: fewer than 2^32 pieces of less than 2^32 bytes
   for (std::size_t i = 0; i < storage.pieces.size(); ++i) {
     const StoragePiece& piece = storage.pieces[i];
+    if (piece.reference == no_reference && derived < all_derived.size() &&
+        all_derived[derived].piece == i) {
+      check_derived(manifest, {entry.code, "derived", first_derived + derived}, sum);
+      sum += piece.length;
+      ++derived;
+      continue;
+    }
     if (piece.reference >= manifest.references.size()) {
       entry.bad(fmt::format("piece {}: reference is {}, there are {}", i, piece.reference,
                             manifest.references.size()));
@@ -97,6 +165,9 @@ void check_difference(const Manifest& manifest, const Entry& entry) {
   const auto& pieces = manifest.storages[one.storage].pieces;
   if (one.piece >= pieces.size()) {
     entry.bad(fmt::format("piece is {}, storage {} has {}", one.piece, one.storage, pieces.size()));
+  }
+  if (pieces[one.piece].reference == no_reference) {
+    entry.bad(fmt::format("piece {} of storage {} is derived", one.piece, one.storage));
   }
   if (one.reference >= manifest.references.size()) {
     entry.bad(
@@ -225,6 +296,7 @@ void check_tensor(const Manifest& manifest, const TensorEntry& tensor, const Ent
 
 void check_manifest(const Manifest& manifest, ErrorCode code) {
   check_references(manifest, code);
+  check_derived_rows(manifest, code);
   for (std::size_t i = 0; i < manifest.storages.size(); ++i) {
     check_storage(manifest, Entry{code, "storages", i});
   }

@@ -183,6 +183,19 @@ std::vector<Difference> decode_differences(std::span<const std::byte> payload) {
   return differences;
 }
 
+std::vector<DerivedPiece> decode_derived(std::span<const std::byte> payload) {
+  Reader in(payload, "manifest, section derived");
+  const std::uint64_t count = in.u32();
+  expect_length(in, count * derived_row_size);
+  if (count == 0) bad("derived", "there are none");
+  std::vector<DerivedPiece> derived(count);
+  for (DerivedPiece& one : derived) one.storage = in.u32();
+  for (DerivedPiece& one : derived) one.piece = in.u32();
+  for (DerivedPiece& one : derived) one.source = in.u32();
+  for (DerivedPiece& one : derived) one.rounding = static_cast<Rounding>(in.u8());
+  return derived;
+}
+
 // Whether the section is known to this version.
 bool decode_section(std::uint16_t number, std::span<const std::byte> payload, Manifest& manifest) {
   switch (static_cast<Section>(number)) {
@@ -207,8 +220,10 @@ bool decode_section(std::uint16_t number, std::span<const std::byte> payload, Ma
     case Section::differences:
       manifest.differences = decode_differences(payload);
       return true;
-    case Section::structure_reference:
     case Section::derived:
+      manifest.derived = decode_derived(payload);
+      return true;
+    case Section::structure_reference:
       break;
   }
   return false;
@@ -261,6 +276,12 @@ std::span<const Difference> Manifest::differences_of(std::uint32_t storage,
   const auto all = differences_of(storage);
   const auto first = std::ranges::lower_bound(all, piece, {}, &Difference::piece);
   const auto last = std::ranges::upper_bound(all, piece, {}, &Difference::piece);
+  return {first, last};
+}
+
+std::span<const DerivedPiece> Manifest::derived_of(std::uint32_t storage) const {
+  const auto first = std::ranges::lower_bound(derived, storage, {}, &DerivedPiece::storage);
+  const auto last = std::ranges::upper_bound(derived, storage, {}, &DerivedPiece::storage);
   return {first, last};
 }
 

@@ -138,6 +138,16 @@ std::vector<std::byte> encode_differences(const std::vector<Difference>& differe
   return out.release();
 }
 
+std::vector<std::byte> encode_derived(const std::vector<DerivedPiece>& derived) {
+  Writer out;
+  out.u32(count32(derived.size(), "derived pieces"));
+  for (const DerivedPiece& one : derived) out.u32(one.storage);
+  for (const DerivedPiece& one : derived) out.u32(one.piece);
+  for (const DerivedPiece& one : derived) out.u32(one.source);
+  for (const DerivedPiece& one : derived) out.u8(static_cast<std::uint8_t>(one.rounding));
+  return out.release();
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_manifest(const Manifest& manifest) {
@@ -148,6 +158,9 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
   add_section(out, Section::references, encode_references(manifest.references));
   add_section(out, Section::storages, encode_storages(manifest.storages));
   add_section(out, Section::tensors, encode_tensors(manifest.tensors));
+  if (!manifest.derived.empty()) {
+    add_section(out, Section::derived, encode_derived(manifest.derived));
+  }
   if (!manifest.patches.empty()) {
     add_section(out, Section::patches, encode_patches(manifest.patches));
   }

@@ -19,6 +19,7 @@ constexpr std::uint64_t storage_row_size = 8 + 4;
 constexpr std::uint64_t piece_row_size = 4 + 4 + 4;
 constexpr std::uint64_t patch_row_size = 4 + 4 + 8 + 8;
 constexpr std::uint64_t difference_row_size = 4 + 4 + 4 + 1;
+constexpr std::uint64_t derived_row_size = 4 + 4 + 4 + 1;
 constexpr std::uint64_t tensor_row_size = 4 + 2 + 2 + 4 + 8 + 1 + 1;
 constexpr std::uint64_t dimension_row_size = 8 + 8;  // shape and stride, or global shape and offset
 

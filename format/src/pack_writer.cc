@@ -188,13 +188,14 @@ void PackWriter::finish(std::span<const Manifest> manifests) {
     }
     if (has_external(manifest)) trailer.uses.refuse |= feature::external_references;
     if (!manifest.patches.empty()) trailer.uses.refuse |= feature::patches;
+    if (!manifest.derived.empty()) trailer.uses.refuse |= feature::derived;
     if (!manifest.differences.empty()) trailer.uses.refuse |= feature::differences;
     stored.push_back(store_manifest(manifest, static_cast<std::uint32_t>(stored.size())));
   }
   if ((trailer.uses.refuse & ~header_.may_use.refuse) != 0) {
     invalid(
-        "a manifest has patches or differences, or refers to other packs, and the header does not "
-        "say so");
+        "a manifest has patches, differences or derived pieces, or refers to other packs, and the "
+        "header does not say so");
   }
   finished_ = true;
 

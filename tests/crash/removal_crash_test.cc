@@ -155,5 +155,20 @@ TEST_F(RemovalCrashTest, RemoveARunThatHasSomeInTheTrash) {
   explore("remove a run that has some in the trash", {.first = first, .states_per_position = 60});
 }
 
+// Half as many chunks as the table has are not there at all.
+TEST_F(RemovalCrashTest, DerivedTensorsAndTheirSources) {
+  record();
+  Store store = create_store();
+  ckp::Run run = create_run(store, "cnn");
+  int version = test::CrashModel::first_derived;
+  EXPECT_EQ(save(run, version).chunks_derived, 8u);
+  const std::size_t first = now();
+  EXPECT_EQ(save(run, ++version).chunks_derived, 8u);
+  EXPECT_GT(prune(store, 1, {.waste_threshold = 0.01}).bytes_freed, 0u);
+  EXPECT_EQ(save(run, ++version).chunks_derived, 8u);
+  EXPECT_GT(prune(store, 1, {.waste_threshold = 0.01}).bytes_freed, 0u);
+  explore("derived tensors and their sources", {.first = first, .states_per_position = 40});
+}
+
 }  // namespace
 }  // namespace ckp

@@ -34,9 +34,10 @@ class PackFlips : public testing::TestWithParam<int> {
   }
 
   const test::TemporaryDirectory directory_{test::memory_directory()};
-  // A patch, or a difference, that the other packs do not have.
+  // A patch, a difference, or a derived tensor, that the other packs do not have.
   const test::MoreSaves more_ = GetParam() == 3   ? test::MoreSaves::patch
                                 : GetParam() == 4 ? test::MoreSaves::difference
+                                : GetParam() == 5 ? test::MoreSaves::derived
                                                   : test::MoreSaves::none;
   const SampleStore store_{directory_ / "store", 0, more_};
 };
@@ -98,7 +99,7 @@ TEST_P(PackFlips, EveryBitIsFoundAndNeverData) {
                    " refused something, all found by verify");
 }
 
-INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 5));
+INSTANTIATE_TEST_SUITE_P(Packs, PackFlips, testing::Range(0, 6));
 
 }  // namespace
 }  // namespace ckp

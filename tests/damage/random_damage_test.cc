@@ -91,6 +91,7 @@ class RandomDamage : public testing::TestWithParam<int> {
   const SampleStore store_{directory_ / "store", 0,
                            GetParam() == 3   ? test::MoreSaves::patch
                            : GetParam() == 4 ? test::MoreSaves::difference
+                           : GetParam() == 5 ? test::MoreSaves::derived
                                              : test::MoreSaves::none};
 };
 
@@ -138,7 +139,7 @@ TEST_P(RandomDamage, IsNeverSilent) {
                    " damaged files, 0 silent, 0 crashes");
 }
 
-INSTANTIATE_TEST_SUITE_P(Parts, RandomDamage, testing::Range(0, 5));
+INSTANTIATE_TEST_SUITE_P(Parts, RandomDamage, testing::Range(0, 6));
 
 }  // namespace
 }  // namespace ckp

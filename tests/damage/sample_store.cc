@@ -7,13 +7,14 @@
 #include <memory>
 
 #include "ckp/error.h"
+#include "ckp/format/rounding.h"
 #include "store/layout.h"
 
 namespace ckp::test {
 namespace {
 
 constexpr std::size_t chunk_size = 64u << 10;  // the smallest storage that has a chunk of its own
-constexpr int patched_version = 4, differing_version = 5;
+constexpr int patched_version = 4, differing_version = 5, derived_version = 6;
 
 // Large in memory, a few hundred bytes on disk.
 std::vector<std::uint32_t> pattern(int version, std::size_t period) {
@@ -28,13 +29,19 @@ std::vector<std::uint32_t> pattern(int version, std::size_t period) {
 struct SampleState {
   SampleState(int version, int salt)
       : frozen(pattern(100 + salt, 5)),
-        weights(pattern(std::min(version, 3), 3)),
+        weights(pattern(version == derived_version ? version : std::min(version, 3), 3)),
         step(version, version * 100) {
     if (version == patched_version) std::fill_n(weights.begin() + 700, 64, 0x3f800000u);
+    if (version == derived_version) {
+      half.resize(weights.size());
+      format::round_floats(format::Rounding::bfloat16, std::as_bytes(std::span(weights)),
+                           std::as_writable_bytes(std::span(half)));
+    }
     if (version != differing_version) return;
     for (std::size_t i = 0; i < weights.size(); i += 2) ++weights[i];
   }
   std::vector<std::uint32_t> frozen, weights;
+  std::vector<std::uint16_t> half;  // of the weights; empty: there is none
   std::vector<std::int64_t> step;
 
   StateDict dict() const {
@@ -45,6 +52,7 @@ struct SampleState {
     };
     add("model/frozen", DType::float32, frozen);
     add("model/weights", DType::float32, weights);
+    if (!half.empty()) add("model/half", DType::bfloat16, half);
     add("optimizer/step", DType::int64, step);
     state.set("progress/note", "plain value");
     return state;
@@ -77,7 +85,9 @@ SavedCheckpoint save(ckp::Run& run, int epoch, int salt) {
   run.log(epoch, epoch * 100 - 50, {{"train/loss", 0.5}});
   const SaveReport report = run.save(state.dict(), options).wait();
   EXPECT_EQ(report.patches_written, epoch == patched_version ? 1u : 0u);
-  EXPECT_EQ(report.differences_written, epoch == differing_version ? 1u : 0u);
+  // Also those of what is the source of derived tensors.
+  EXPECT_EQ(report.differences_written, epoch >= differing_version ? 1u : 0u);
+  EXPECT_EQ(report.chunks_derived, epoch == derived_version ? 1u : 0u);
   SavedCheckpoint saved{report.checkpoint, state.elements()};
   run.log(epoch, epoch * 100 + 50, {{"train/loss", 0.25}});
   return saved;
@@ -231,7 +241,9 @@ SampleStore::SampleStore(const std::filesystem::path& path, int salt, MoreSaves 
   ckp::Run run = store.create_run(run_options("second"));
   runs_[1] = {run.record().id, "second", {save(run, 3, salt)}};
   if (more == MoreSaves::none) return;
-  const int version = more == MoreSaves::patch ? patched_version : differing_version;
+  const int version = more == MoreSaves::patch        ? patched_version
+                      : more == MoreSaves::difference ? differing_version
+                                                      : derived_version;
   runs_[1].line.push_back(save(run, version, salt));
 }
 

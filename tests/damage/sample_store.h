@@ -29,12 +29,12 @@ struct SavedRun {
   std::vector<SavedCheckpoint> line;  // oldest first; all are resumable
 };
 
-enum class MoreSaves { none, patch, difference };
+enum class MoreSaves { none, patch, difference, derived };
 
 // Two runs and three checkpoints: "first" has two attempts with one each, "second" has one; all
 // share a chunk. Every tensor has few stored bytes, so that most bytes of a pack are structure.
 // `salt` makes another store of the same shape. `more`: the last checkpoint is one more, a patch of
-// the weights of the one before, or differences to them.
+// the weights of the one before, or differences to them, or has others and their rounding.
 class SampleStore {
  public:
   explicit SampleStore(const std::filesystem::path& path, int salt = 0,

@@ -43,12 +43,12 @@ TEST(Features, UnknownRefuseBitsAreRefusedByName) {
   };
   expect_error(ErrorCode::newer_format, "pack: uses a feature", with(feature::delta));
   expect_error(ErrorCode::newer_format, "cannot read: delta;", with(feature::delta));
-  expect_error(ErrorCode::newer_format, "cannot read: derived;", with(feature::derived));
   expect_error(ErrorCode::newer_format, "cannot read: delta, bit 63;",
                with(feature::delta | feature::external_references | std::uint64_t{1} << 63));
   expect_error(ErrorCode::newer_format, "written by format version 4", with(feature::delta));
   for (int bit = 2; bit < 64; ++bit) {
-    if ((std::uint64_t{1} << bit & (feature::differences | feature::trash)) != 0) continue;
+    constexpr std::uint64_t known = feature::derived | feature::differences | feature::trash;
+    if ((std::uint64_t{1} << bit & known) != 0) continue;
     expect_error(ErrorCode::newer_format, "use one that knows it", with(std::uint64_t{1} << bit));
   }
 }

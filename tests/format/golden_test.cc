@@ -8,6 +8,7 @@
 #include "ckp/format/difference.h"
 #include "ckp/format/journal_record.h"
 #include "ckp/format/patch.h"
+#include "ckp/format/rounding.h"
 #include "ckp/format/store_identity.h"
 #include "pack_support.h"
 
@@ -40,9 +41,17 @@ struct Golden {
         directory(read_directory(source)),
         manifest(read_manifest(source, directory)) {}
 
-  Bytes storage(const TensorEntry& tensor) const {
+  Bytes storage(const TensorEntry& tensor) const { return storage(tensor.storage); }
+  Bytes storage(std::uint32_t number) const {
     Bytes bytes;
-    for (const auto& piece : manifest.storages.at(tensor.storage).pieces) {
+    const auto& pieces = manifest.storages.at(number).pieces;
+    for (std::uint32_t i = 0; i < pieces.size(); ++i) {
+      const StoragePiece& piece = pieces[i];
+      if (piece.reference == no_reference) {
+        const Bytes derived = derived_bytes(number, i, bytes.size(), piece.length);
+        bytes.insert(bytes.end(), derived.begin(), derived.end());
+        continue;
+      }
       const auto& reference = manifest.references.at(piece.reference);
       const auto* entry = directory.find_chunk(reference.address.number);
       EXPECT_NE(entry, nullptr);
@@ -52,11 +61,21 @@ struct Golden {
       bytes.insert(bytes.end(), from, from + piece.length);
     }
     for (const Difference& difference : manifest.differences) {
-      if (difference.storage == tensor.storage) change(bytes, difference);
+      if (difference.storage == number) change(bytes, difference);
     }
     for (const Patch& patch : manifest.patches) {
-      if (patch.storage == tensor.storage) overwrite(bytes, patch, patch_chunk(patch));
+      if (patch.storage == number) overwrite(bytes, patch, patch_chunk(patch));
     }
+    return bytes;
+  }
+  Bytes derived_bytes(std::uint32_t number, std::uint32_t piece, std::size_t begin,
+                      std::size_t length) const {
+    const auto found = std::ranges::find_if(manifest.derived, [&](const DerivedPiece& each) {
+      return each.storage == number && each.piece == piece;
+    });
+    Bytes bytes(length);
+    const Bytes source_bytes = storage(found->source);
+    round_floats(found->rounding, std::span(source_bytes).subspan(2 * begin, 2 * length), bytes);
     return bytes;
   }
   Bytes patch_chunk(const Patch& patch) const { return chunk_of(patch.reference); }
@@ -258,9 +277,21 @@ TEST(Golden, DifferencesAreAppliedBeforePatches) {
   EXPECT_EQ(applied, Bytes(storage.begin(), storage.begin() + 16));
 }
 
+TEST(Golden, DerivedPiecesAreRoundedFromTheFinishedSource) {
+  const Golden pack("derived.ckp");
+  EXPECT_EQ(pack.directory.uses.refuse, feature::patches | feature::differences | feature::derived);
+  using Halves = std::vector<std::uint16_t>;
+  EXPECT_EQ(pack.elements<std::uint32_t>("optimizer/master"),
+            (Words{0x3f808000, 0xbf818000, 0x3f808001, 0x7fa00001, 0x80000000, 0x477ff001}));
+  EXPECT_EQ(pack.elements<std::uint16_t>("model/weight"),
+            (Halves{0x3f80, 0xbf82, 0x3f81, 0x4321, 0x1234, 0x5678}));
+  EXPECT_EQ(pack.elements<std::uint16_t>("model/small"),
+            (Halves{0x3c04, 0xbc0c, 0x3c04, 0x7e00, 0x8000, 0x7c00}));
+}
+
 TEST(Golden, EveryPackCanBeScanned) {
-  for (const char* name :
-       {"minimal.ckp", "complete.ckp", "references.ckp", "patched.ckp", "differences.ckp"}) {
+  for (const char* name : {"minimal.ckp", "complete.ckp", "references.ckp", "patched.ckp",
+                           "differences.ckp", "derived.ckp"}) {
     const Golden pack(name);
     const auto scanned = scan_directory(pack.source);
     EXPECT_EQ(scanned.chunks, pack.directory.chunks) << name;

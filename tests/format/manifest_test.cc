@@ -59,11 +59,23 @@ Manifest differing_manifest() {
   return manifest;
 }
 
+// Of what `differing_manifest` has, a storage of 60 bytes in two pieces derived, and one between.
+Manifest derived_manifest() {
+  Manifest manifest = differing_manifest();
+  manifest.storages.push_back(
+      {60, {{no_reference, 0, 10}, {0, 0, 20}, {no_reference, 0, 18}, {0, 0, 12}}});
+  manifest.storages.push_back({50, {{no_reference, 0, 50}}});
+  manifest.derived = {
+      {3, 0, 1, Rounding::bfloat16}, {3, 2, 1, Rounding::float16}, {4, 0, 0, Rounding::float16}};
+  return manifest;
+}
+
 TEST(Manifest, RoundTrips) {
   const Manifest manifest = sample_manifest();
   EXPECT_EQ(decode_manifest(encode_manifest(manifest)), manifest);
   EXPECT_EQ(decode_manifest(encode_manifest(patched_manifest())), patched_manifest());
   EXPECT_EQ(decode_manifest(encode_manifest(differing_manifest())), differing_manifest());
+  EXPECT_EQ(decode_manifest(encode_manifest(derived_manifest())), derived_manifest());
   EXPECT_EQ(decode_manifest(encode_manifest({})), Manifest{});
   EXPECT_EQ(encode_manifest(manifest), encode_manifest(decode_manifest(encode_manifest(manifest))));
 }
@@ -219,7 +231,7 @@ std::size_t section_at(const Bytes& raw, unsigned number) {
 }
 
 TEST(Manifest, UnknownSectionsAreSkippedUnlessRequired) {
-  for (const std::uint16_t number : {std::uint16_t{6}, std::uint16_t{7}, std::uint16_t{1000}}) {
+  for (const std::uint16_t number : {std::uint16_t{6}, std::uint16_t{10}, std::uint16_t{1000}}) {
     Writer more;
     more.u16(number);
     more.u16(0);
@@ -303,10 +315,79 @@ TEST(Manifest, AnUnknownKindOfDifferenceIsNewerWhenRead) {
                   "section differences, entry 2: kind 5 is not known to this version");
 }
 
+// Broken by one change each; what is 3 bytes in the middle makes the rest odd.
+TEST(Manifest, DerivedPiecesKeepTheirRules) {
+  const std::vector<Rule> all{
+      {"section derived, entry 2: storage is 5, there are 5",
+       [](Manifest& m) { m.derived[2].storage = 5; }},
+      {"section derived, entry 1: piece is 4, storage 3 has 4",
+       [](Manifest& m) { m.derived[1].piece = 4; }},
+      {"section derived, entry 1: piece 1 of storage 3 has a chunk",
+       [](Manifest& m) { m.derived[1].piece = 1; }},
+      {"section derived, entry 1: storages and pieces do not rise",
+       [](Manifest& m) { m.derived[1] = m.derived[0]; }},
+      {"section derived, entry 1: storages and pieces do not rise",
+       [](Manifest& m) { std::swap(m.derived[0], m.derived[1]); }},
+      {"section storages, entry 3: piece 2: reference is 4294967295, there are 3",
+       [](Manifest& m) { m.derived.erase(m.derived.begin() + 1); }},
+      {"section storages, entry 4: piece 0: reference is 4294967295",
+       [](Manifest& m) { m.derived.pop_back(); }},
+      {"section derived, entry 0: source is 5, there are 5",
+       [](Manifest& m) { m.derived[0].source = 5; }},
+      {"section derived, entry 2: needs 100 bytes of storage 1, which has 96",
+       [](Manifest& m) { m.derived[2].source = 1; }},
+      {"section derived, entry 1: needs 96 bytes of storage 2, which has 0",
+       [](Manifest& m) { m.derived[1].source = 2; }},
+      {"section derived, entry 0: its source, storage 3, is derived itself",
+       [](Manifest& m) { m.derived[0].source = 3; }},
+      {"section derived, entry 0: its source, storage 4, is derived itself",
+       [](Manifest& m) { m.derived[0].source = 4; }},
+      {"section derived, entry 0: rounding 0 is not known",
+       [](Manifest& m) { m.derived[0].rounding = static_cast<Rounding>(0); }},
+      {"section derived, entry 0: rounding 3 is not known",
+       [](Manifest& m) { m.derived[0].rounding = static_cast<Rounding>(3); }},
+      {"section derived, entry 0: a piece of 9 bytes at 0, offset 0, holds no whole elements",
+       [](Manifest& m) { m.storages[3].pieces[0].length = 9; }},
+      {"section derived, entry 1: a piece of 18 bytes at 29, offset 0, holds no whole elements",
+       [](Manifest& m) { m.storages[3].pieces[1].length = 19; }},
+      {"section derived, entry 0: a piece of 0 bytes",
+       [](Manifest& m) { m.storages[3].pieces[0].length = 0; }},
+      {"section derived, entry 0: a piece of 10 bytes at 0, offset 2",
+       [](Manifest& m) { m.storages[3].pieces[0].offset = 2; }},
+      {"or more than 67108864 bytes",
+       [](Manifest& m) { m.storages[3].pieces[0].length = limits::chunk_raw_size + 2; }},
+      {"section storages, entry 3: size is 61, its pieces hold 60",
+       [](Manifest& m) { m.storages[3].size = 61; }},
+      {"section differences, entry 3: piece 2 of storage 3 is derived",
+       [](Manifest& m) {
+         m.differences.push_back({3, 2, 0, DifferenceKind::exclusive_or});
+       }},
+  };
+  for (const Rule& rule : all) {
+    Manifest manifest = derived_manifest();
+    rule.break_it(manifest);
+    EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { encode_manifest(manifest); }),
+                    rule.message);
+  }
+}
+
+TEST(Manifest, AnUnknownRoundingIsNewerWhenRead) {
+  Manifest manifest = derived_manifest();
+  manifest.patches = {};
+  manifest.differences = {};
+  const Bytes raw = encode_manifest(manifest);
+  EXPECT_CONTAINS(error_of(ErrorCode::newer_format,
+                           [&] { decode_manifest(replaced(raw, raw.size() - 1, 3, 1)); }),
+                  "section derived, entry 2: rounding 3 is not known to this version");
+}
+
 TEST(Manifest, CutAtEveryLengthAndFlippedAnywhereIsAnErrorOrAManifest) {
-  const Bytes raw = encode_manifest(differing_manifest());
-  const std::size_t without_patches = encode_manifest(sample_manifest()).size();
-  const std::size_t without_differences = encode_manifest(patched_manifest()).size();
+  const Bytes raw = encode_manifest(derived_manifest());
+  Manifest less = derived_manifest();
+  less.differences = {};
+  const std::size_t without_differences = encode_manifest(less).size();
+  less.patches = {};
+  const std::size_t without_patches = encode_manifest(less).size();
   for (std::size_t size = 0; size < raw.size(); ++size) {
     if (size == without_patches || size == without_differences) continue;  // another one
     const auto part = std::span(raw).first(size);

@@ -162,6 +162,13 @@ TEST(Pack, TheWriterRefusesWhatCannotBeRead) {
   EXPECT_CONTAINS(
       error_of(ErrorCode::invalid_argument, [&] { whole.finish(std::span(&differing, 1)); }),
       "or refers to other packs, and the header does not say so");
+  Manifest derived = patched;
+  derived.patches = {};
+  derived.storages.push_back({4, {{no_reference, 0, 4}}});
+  derived.derived = {{1, 0, 0, Rounding::bfloat16}};
+  EXPECT_CONTAINS(
+      error_of(ErrorCode::invalid_argument, [&] { whole.finish(std::span(&derived, 1)); }),
+      "or refers to other packs, and the header does not say so");
   writer.finish({});
   EXPECT_CONTAINS(error_of(ErrorCode::invalid_argument, [&] { writer.finish({}); }), "before");
   EXPECT_CONTAINS(refused(Codec::raw, 1, Bytes(1)), "after finish()");

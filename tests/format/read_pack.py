@@ -81,7 +81,7 @@ class Pack:
         assert trailer[:8] == b"\x89CKE\r\n\x1a\n", "no trailer: cut short"
         read_version, = struct.unpack_from("<H", trailer, 10)
         refuse, = struct.unpack_from("<Q", trailer, 32)
-        assert read_version <= 1 and refuse & ~19 == 0, "needs a newer reader"
+        assert read_version <= 1 and refuse & ~27 == 0, "needs a newer reader"
         assert trailer[40:56] == data[40:56], "trailer of another pack"
         chunks, manifests = struct.unpack_from("<II", trailer, 60)
         table, file_size = struct.unpack_from("<QQ", trailer, 72)
@@ -113,7 +113,7 @@ class Pack:
         raw, at, sections = self.record(self.manifests[0]), 0, {}
         while at < len(raw):
             number, flags, _, length = struct.unpack_from("<HHIQ", raw, at)
-            assert number <= 5 or number in (8, 9) or not flags & 1, "needs a newer reader"
+            assert number <= 5 or number in (7, 8, 9) or not flags & 1, "needs a newer reader"
             sections[number] = raw[at + 16:at + 16 + length]
             at += 16 + length
         return sections
@@ -128,32 +128,68 @@ class Pack:
         c.column("Q", storage_count)
         counts = c.column("I", storage_count)
         pieces = list(zip(*[c.column("I", piece_count) for _ in range(3)]))
-        at = 0
+        derived, at = rows(sections.get(7), "IIIB"), 0
+        sources, done = {row[2] for row in derived}, {}
         for index, size in enumerate(counts):
+            done[index] = pieces[at:at + size]
+            at += size
+        # What is not derived, and then what is.
+        later = sorted(done, key=lambda index: index not in sources)
+        for index in later:
             storage = b""
-            for i, (reference, offset, length) in enumerate(pieces[at:at + size]):
+            for i, (reference, offset, length) in enumerate(done[index]):
+                if reference == 2 ** 32 - 1:
+                    (source, kind), = [row[2:] for row in derived if row[:2] == (index, i)]
+                    storage += rounded(done[source], len(storage), length, kind)
+                    continue
                 assert owner[reference] == 0, "a chunk of another pack"
                 piece = self.record(self.chunks[number[reference]])[offset:offset + length]
-                for changed, changed_piece, reference, kind in differences(sections.get(9)):
+                for changed, changed_piece, reference, kind in rows(sections.get(9), "IIIB"):
                     if (changed, changed_piece) == (index, i):
                         assert owner[reference] == 0, "a chunk of another pack"
                         piece = different(piece, kind, self.record(self.chunks[number[reference]]))
                 storage += piece
-            at += size
-            for patched, reference, begin, length in patches(sections.get(8)):
+            for patched, reference, begin, length in rows(sections.get(8), "IIQQ"):
                 if patched == index:
                     assert owner[reference] == 0, "a chunk of another pack"
                     storage = overwritten(storage, begin, length,
                                           self.record(self.chunks[number[reference]]))
-            yield storage
+            done[index] = storage
+        return [done[index] for index in sorted(done)]
 
 
-def differences(section):
+def rows(section, codes):
     if section is None:
         return []
     c = Columns(section)
     count, = c.column("I", 1)
-    return list(zip(*[c.column(code, count) for code in "IIIB"]))
+    return list(zip(*[c.column(code, count) for code in codes]))
+
+
+def rounded(source, begin, length, kind):
+    """Elements of a storage of float32 as 16 bits each."""
+    out = b""
+    for x, in struct.iter_unpack("<I", source[2 * begin:2 * (begin + length)]):
+        sign, exponent = x >> 31, x >> 23 & 255
+        if exponent == 255 and x & 0x7fffff:
+            value = 0x7fc0 if kind == 1 else sign << 15 | 0x7e00
+        elif kind == 1:
+            low = x & 0xffff
+            value = (x >> 16) + (low > 0x8000 or (low == 0x8000 and x >> 16 & 1))
+        else:
+            assert kind == 2, "needs a newer reader"
+            value = sign << 15 | float16(x & 0x7fffffff, exponent)
+        out += struct.pack("<H", value)
+    return out
+
+
+def float16(x, exponent):
+    # In units of 2^-24, or of what float16 with this exponent has.
+    mantissa = (x & 0x7fffff) | (0x800000 if exponent else 0)
+    shift = 13 if exponent > 112 else 126 - max(exponent, 1)
+    high, low, half = mantissa >> shift, mantissa & (1 << shift) - 1, 1 << (shift - 1)
+    high += low > half or (low == half and high & 1)
+    return min((max(exponent - 113, 0) << 10) + high, 0x7c00)
 
 
 def different(piece, kind, raw):
@@ -166,14 +202,6 @@ def different(piece, kind, raw):
         x = (x + (z // 2 if z % 2 == 0 else -1 - z // 2)) & ((1 << bits) - 1)
         out += ((x >> 1) | ((x & 1) << (bits - 1))).to_bytes(size, "little")
     return bytes(out) + bytes(a ^ b for a, b in zip(piece[whole:], raw[whole:]))
-
-
-def patches(section):
-    if section is None:
-        return []
-    c = Columns(section)
-    count, = c.column("I", 1)
-    return list(zip(*[c.column(code, count) for code in "IIQQ"]))
 
 
 def overwritten(storage, begin, length, raw):
@@ -222,7 +250,7 @@ def describe(data):
     sections = pack.sections()
     lines = ["pack %s" % data[40:56].hex(), "checkpoint %r" % cbor(sections[1])[0],
              "values %r" % cbor(sections[2])[0]]
-    storages = list(pack.storages(sections))
+    storages = pack.storages(sections)
     for name, dtype, flags, storage, offset, shape, strides in tensors(sections[5]):
         shown = " ".join(values(storages[storage], dtype, offset, shape, strides))
         lines.append("%s %s %r flags %d: %s" % (name, DTYPES[dtype][0], shape, flags, shown))

@@ -129,6 +129,7 @@ void add_packs(Files& files) {
     files[target + "/seed-empty"] = empty_pack();
     files[target + "/seed-patched"] = golden::patched_pack();
     files[target + "/seed-differences"] = golden::differences_pack();
+    files[target + "/seed-derived"] = golden::derived_pack();
   }
   files["pack/seed-aligned"] = full_pack(9, 0);
   files["checkpoint/seed-compressed-manifest"] = full_pack(6, 60);
@@ -136,6 +137,7 @@ void add_packs(Files& files) {
   files["manifest/seed-empty"] = manifest_of(empty_pack());
   files["manifest/seed-patched"] = manifest_of(golden::patched_pack());
   files["manifest/seed-differences"] = manifest_of(golden::differences_pack());
+  files["manifest/seed-derived"] = manifest_of(golden::derived_pack());
 }
 
 // The number of bytes that are patched, and the chunk.

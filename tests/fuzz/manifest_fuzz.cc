@@ -36,10 +36,13 @@ void repair_sections(std::span<std::byte> raw, Repair) {
       return told <= left && left - told >= section_header &&
              is_section(raw, at + section_header + told, section);
     };
-    const bool last = is_section(raw, at, Section::differences) ||
-                      (is_section(raw, at, Section::patches) && !follows(Section::differences)) ||
-                      (is_section(raw, at, Section::tensors) && !follows(Section::patches) &&
-                       !follows(Section::differences));
+    // Those that may be left out, in their order.
+    constexpr Section rest[] = {Section::derived, Section::patches, Section::differences};
+    const std::uint64_t number = get_number(raw, at, 2);
+    const bool last = number >= static_cast<unsigned>(Section::tensors) &&
+                      std::ranges::none_of(rest, [&](Section section) {
+                        return static_cast<unsigned>(section) > number && follows(section);
+                      });
     const std::uint64_t length = last ? left : std::min(told, left);
     put_number(raw, at + 8, 8, length);
     at += section_header + length;

@@ -89,6 +89,35 @@ Bytes differences_pack() {
   return pack.finish();
 }
 
+Bytes derived_pack() {
+  namespace feature = format::feature;
+  Builder pack({.may_use = {0, 0, feature::patches | feature::differences | feature::derived},
+                .uuid = uuid_ending_in(0xf0)});
+  const auto chunk = [&](const Bytes& raw) { return pack.chunk(raw, 1, Compression::none); };
+  // 1 and a tie, just above one, a NaN, -0, what is too much for float16; then one float.
+  const auto first =
+      chunk(elements<std::uint32_t>({0x3f808000, 0x3f818000, 0x3f808001, 0x7fa00001, 0x80000000}));
+  const auto second = chunk(elements<std::uint32_t>({9, 0x477ff000}));
+  const auto halves = chunk(elements<std::uint16_t>({0x1234, 0x5678}));
+  constexpr std::uint32_t none = format::no_reference;
+  const auto weight = pack.storage_of({{none, 0, 8}, {halves, 0, 4}});
+  const auto master = pack.storage_of({{first, 0, 20}, {second, 4, 4}});
+  const auto small = pack.storage_of({{none, 0, 4}, {none, 0, 8}});
+  pack.manifest.derived = {{weight, 0, master, format::Rounding::bfloat16},
+                           {small, 0, master, format::Rounding::float16},
+                           {small, 1, master, format::Rounding::float16}};
+  pack.manifest.differences = {{master, 1, chunk(elements<std::uint8_t>({1, 0, 0, 0})),
+                                format::DifferenceKind::exclusive_or}};
+  add_patch(pack, {.storage = weight, .begin = 6, .length = 4}, 2, {0},
+            elements<std::uint16_t>({0x4321}));
+  add_patch(pack, {.storage = master, .begin = 0, .length = 8}, 4, {1},
+            elements<std::uint32_t>({0, 0xbf818000}));
+  pack.tensor("model/weight", DType::uint16, weight, {6});
+  pack.tensor("model/small", DType::uint16, small, {2, 3});
+  pack.tensor("optimizer/master", DType::float32, master, {6});
+  return pack.finish();
+}
+
 Builder::Builder(const format::PackHeader& header)
     : writer_(
           [this](std::span<const std::byte> b) { file_.insert(file_.end(), b.begin(), b.end()); },

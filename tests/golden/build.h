@@ -35,6 +35,11 @@ Bytes patched_pack(std::uint64_t length = 32);
 // differences; of the last, of seven bytes, one of each other kind. A patch comes on top.
 Bytes differences_pack();
 
+// A storage of twelve bytes whose first piece is derived, as bfloat16, of a storage of float32
+// numbers with a difference and a patch, and whose last has a chunk; a patch comes on top. One of
+// float16 numbers, derived from the same.
+Bytes derived_pack();
+
 class Builder {
  public:
   explicit Builder(const format::PackHeader& header);

@@ -176,7 +176,8 @@ std::vector<File> good_files() {
   return {{"minimal.ckp", minimal()},       {"complete.ckp", complete(), false},
           {"references.ckp", references()}, {"journal", journal()},
           {"STORE", store_identity()},      {"state-block", state_block()},
-          {"patched.ckp", patched_pack()},  {"differences.ckp", differences_pack()}};
+          {"patched.ckp", patched_pack()},  {"differences.ckp", differences_pack()},
+          {"derived.ckp", derived_pack()}};
 }
 
 }  // namespace ckp::golden

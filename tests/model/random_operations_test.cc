@@ -16,6 +16,7 @@
 
 #include "ckp/convert.h"
 #include "ckp/error.h"
+#include "ckp/format/rounding.h"
 #include "ckp/store.h"
 #include "support/effort.h"
 #include "support/figure.h"
@@ -33,7 +34,8 @@ using Random = std::mt19937_64;
 
 // States are put together from few blocks, so that most chunks are in several checkpoints, or are
 // what the run saved last with a few other rows, which are stored as patches, or with other low
-// bits everywhere, which are stored as differences.
+// bits everywhere, which are stored as differences. Half as many bits of one tensor stand beside
+// it, rounded, which is not stored at all, or cut off.
 constexpr std::size_t block_size = 16384;  // one chunk
 constexpr std::size_t block_kinds = 12;
 constexpr std::size_t blocks_per_tensor = 4;  // 64 KiB: smaller storages share chunks
@@ -46,6 +48,7 @@ struct TensorContent {
   std::array<std::size_t, blocks_per_tensor> blocks{};
   std::map<std::size_t, std::size_t> rows{};  // kinds of those that are not as in their blocks
   std::uint64_t trained = 0;                  // another number, other low bits everywhere
+  bool cut = false;                           // in half_of()
 };
 using Content = std::array<TensorContent, tensors_per_state>;
 
@@ -74,6 +77,14 @@ std::vector<std::byte> bytes_of(const TensorContent& tensor) {
   return bytes;
 }
 
+std::vector<std::byte> half_of(const TensorContent& tensor) {
+  const std::vector<std::byte> bytes = bytes_of(tensor);
+  std::vector<std::byte> half(bytes.size() / 2);
+  format::round_floats(format::Rounding::bfloat16, bytes, half);
+  for (std::size_t i = 0; i < half.size() && tensor.cut; ++i) half[i] = bytes[2 * i - i % 2 + 2];
+  return half;
+}
+
 std::string tensor_name(std::size_t number) { return fmt::format("model/layer{}", number); }
 
 // What comes after `last`.
@@ -91,6 +102,7 @@ Content random_content(Random& random, const Content* last) {
       }
     }
   }
+  if (random() % 8 == 0) content.back().cut = !content.back().cut;
   return content;
 }
 
@@ -177,6 +189,7 @@ class World {
   std::uint64_t patched = 0, imported_patched = 0, loaded_patched = 0, later = 0;
   std::uint64_t differing = 0, loaded_differing = 0, policies = 0;
   std::uint64_t trashed = 0, expired = 0, undeleted = 0;
+  std::uint64_t derived = 0, loaded_derived = 0;
 
  private:
   using Answers = std::vector<std::pair<RunRecord, std::vector<CheckpointRecord>>>;
@@ -247,6 +260,9 @@ class World {
           tensor_name(i),
           contiguous_view(DType::float32, {block_size * blocks_per_tensor / 4}, memory[i].data()));
     }
+    const auto half = half_of(content.back());
+    state.add("model/half",
+              contiguous_view(DType::bfloat16, {block_size * blocks_per_tensor / 4}, half.data()));
     SaveOptions options;
     options.epoch = run->second.epoch += static_cast<std::int64_t>(random_() % 2);
     options.step = static_cast<std::int64_t>(++saves);
@@ -262,6 +278,7 @@ class World {
     const CheckpointRecord& record = report.checkpoint;
     patched += report.patches_written > 0 ? 1 : 0;
     differing += report.differences_written > 0 ? 1 : 0;
+    derived += report.chunks_derived > 0 ? 1 : 0;
     EXPECT_EQ(record.nonfinite, nonfinite);
     if (forgotten_.contains(record.id)) return;  // pruned behind its commit
     if (!trash_.contains(record.id)) run->second.checkpoints.push_back(record.id);
@@ -558,6 +575,8 @@ class World {
     const Checkpoint checkpoint = store_->open_checkpoint(record);
     loaded_patched += checkpoint.manifest().patches.empty() ? 0 : 1;
     loaded_differing += checkpoint.manifest().differences.empty() ? 0 : 1;
+    loaded_derived += checkpoint.manifest().derived.empty() ? 0 : 1;
+    EXPECT_TRUE(checkpoint.read("model/half") == half_of(found->second.content.back()));
     for (std::size_t i = 0; i < tensors_per_state; ++i) {
       auto expected = bytes_of(found->second.content[i]);
       if (i == 0 && found->second.nonfinite) std::fill_n(expected.begin(), 4, std::byte{0xFF});
@@ -641,18 +660,21 @@ TEST_P(RandomOperations, AStoreIsWhatItsModelIs) {
   EXPECT_GT(world.differing, 0u);
   EXPECT_GT(world.policies, 0u);
   EXPECT_GT(world.loaded_differing, 0u);
+  EXPECT_GT(world.derived, 0u);
+  EXPECT_GT(world.loaded_derived, 0u);
   EXPECT_GT(world.trashed, 0u);
   EXPECT_GT(world.expired, 0u);
   EXPECT_GT(world.undeleted, 0u);
-  figure(fmt::format("P8 seed {}", used),
-         fmt::format(
-             "{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
-             "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
-             "{} imports of one; {} saves with differences, {} loads; {} to the trash, {} expired "
-             "there, {} brought back",
-             operations, world.saves, world.patched, world.interleaved, world.deleted,
-             world.rewritten, world.loaded_patched, world.imported_patched, world.differing,
-             world.loaded_differing, world.trashed, world.expired, world.undeleted));
+  figure(
+      fmt::format("P8 seed {}", used),
+      fmt::format(
+          "{} operations, {} saves, {} of them with patches ({} prunes in the middle of "
+          "one), {} deleted, {} packs rewritten, 0 lost; {} loads of patched checkpoints, "
+          "{} imports of one; {} saves with differences, {} loads; {} to the trash, {} expired "
+          "there, {} brought back; {} with derived tensors, {} loads",
+          operations, world.saves, world.patched, world.interleaved, world.deleted, world.rewritten,
+          world.loaded_patched, world.imported_patched, world.differing, world.loaded_differing,
+          world.trashed, world.expired, world.undeleted, world.derived, world.loaded_derived));
   figure(fmt::format("P9 seed {}", used),
          fmt::format("{} plans, {} of them by stored policies, all exact", world.plans,
                      world.policies));

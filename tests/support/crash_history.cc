@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ckp/error.h"
+#include "ckp/format/rounding.h"
 #include "ckp/query.h"
 
 namespace ckp::test {
@@ -102,6 +103,13 @@ CrashModel::CrashModel(int version)
     : version_(version), frozen_(noise(frozen_size, 0)), trained_(noise(trained_size, version)) {
   trained_[0] = static_cast<float>(version);
   if (version < first_patched || version == version_after_crash) return;
+  if (version >= first_derived) {
+    table_ = noise(table_size, version);
+    half_.resize(table_size);
+    format::round_floats(format::Rounding::bfloat16, std::as_bytes(std::span(table_)),
+                         std::as_writable_bytes(std::span(half_)));
+    return;
+  }
   if (version >= first_differing) {
     table_ = noise(table_size, first_differing);
     for (int step = first_differing; step < version; ++step) {
@@ -124,21 +132,26 @@ StateDict CrashModel::dict() const {
   state.add("model/frozen", view(frozen_));
   state.add("model/trained", view(trained_));
   if (!table_.empty()) state.add("model/table", view(table_));
+  if (!half_.empty()) {
+    state.add("model/half", contiguous_view(DType::bfloat16, {table_size}, half_.data()));
+  }
   state.set("progress/version", std::int64_t{version_});
   return state;
 }
 
 bool CrashModel::is_in(const Checkpoint& checkpoint) const {
-  const auto equal = [&](const char* name, const std::vector<float>& expected) {
+  const auto equal = [&](const char* name, const auto& expected) {
     const auto bytes = std::as_bytes(std::span(expected));
     const auto found = checkpoint.read(name, {.threads = 1});
     return std::equal(bytes.begin(), bytes.end(), found.begin(), found.end());
   };
   StateDict values;
   values.set("progress/version", std::int64_t{version_});
-  return checkpoint.manifest().tensors.size() == (table_.empty() ? 2 : 3) &&
+  const std::size_t tensors = (table_.empty() ? 2u : 3u) + (half_.empty() ? 0u : 1u);
+  return checkpoint.manifest().tensors.size() == tensors &&
          checkpoint.values() == values.values() && equal("model/frozen", frozen_) &&
-         equal("model/trained", trained_) && (table_.empty() || equal("model/table", table_));
+         equal("model/trained", trained_) && (table_.empty() || equal("model/table", table_)) &&
+         (half_.empty() || equal("model/half", half_));
 }
 
 SaveOptions CrashModel::save_options(int version) {

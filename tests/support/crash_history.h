@@ -15,10 +15,11 @@ namespace ckp::test {
 
 // A small model: two chunks that never change, so that saves share them, one that changes with each
 // version, and a plain value. From the first patched version on it has a table of which few rows
-// change with each version; from the first differing one on, all of the table changes by little.
+// change with each version; from the first differing one on, all of the table changes by little;
+// from the first derived one on, it is another table each time, and there is its rounding, too.
 class CrashModel {
  public:
-  static constexpr int first_patched = 1000, first_differing = 2000;
+  static constexpr int first_patched = 1000, first_differing = 2000, first_derived = 3000;
   explicit CrashModel(int version);
   StateDict dict() const;
   // Whether the checkpoint holds exactly this.
@@ -29,6 +30,7 @@ class CrashModel {
  private:
   int version_;
   std::vector<float> frozen_, trained_, table_;
+  std::vector<std::uint16_t> half_;
 };
 
 // Positions are those of a CrashFileSystem. The version of a checkpoint is its epoch.

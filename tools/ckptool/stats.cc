@@ -38,6 +38,7 @@ void add_if_any(Facts& facts, const char* name, std::uint64_t bytes) {
 
 std::string needed_text(const NeededBytes& needed) {
   Facts facts{{"  raw", exact_size(needed.raw)}, {"- shared", exact_size(needed.shared)}};
+  add_if_any(facts, "- rounded from other tensors", needed.derived);
   add_if_any(facts, "+ filler between small tensors", needed.filler);
   add_if_any(facts, "+ changed rows of large tensors", needed.patches);
   facts.emplace_back("- compressed", exact_size(needed.compressed));

@@ -4,10 +4,11 @@ namespace ckp::tool {
 namespace {
 
 Json needed_json(const NeededBytes& needed) {
-  return {
-      {"checkpoints", needed.checkpoints}, {"raw", needed.raw},         {"shared", needed.shared},
-      {"chunks", needed.chunks},           {"filler", needed.filler},   {"patches", needed.patches},
-      {"compressed", needed.compressed},   {"missing", needed.missing}, {"stored", needed.stored}};
+  return {{"checkpoints", needed.checkpoints}, {"raw", needed.raw},
+          {"shared", needed.shared},           {"derived", needed.derived},
+          {"chunks", needed.chunks},           {"filler", needed.filler},
+          {"patches", needed.patches},         {"compressed", needed.compressed},
+          {"missing", needed.missing},         {"stored", needed.stored}};
 }
 
 Json disk_json(const DiskBytes& disk) {

@@ -78,14 +78,16 @@ struct SaveReport {
   std::uint64_t chunks_written = 0;
   std::uint64_t patches_written = 0;      // of rows that have changed, on chunks that were there
   std::uint64_t differences_written = 0;  // of whole chunks, likewise
-  std::uint64_t chunks_shared = 0;        // found in the store, or twice in this state
-  std::uint64_t bytes_shared = 0;         // raw
-  std::uint64_t bytes_written = 0;        // file size
-  std::uint64_t bytes_copied = 0;         // by the snapshot: of chunks that have changed
-  std::int64_t stall_ns = 0;              // the caller's thread, inside save
-  std::int64_t compare_ns = 0;   // looking for what has changed; a part of the stall unless lazy
-  std::int64_t snapshot_ns = 0;  // copying that, likewise
-  std::int64_t queue_ns = 0;     // between the snapshot and the background thread's turn
+  // Not stored: 16-bit floats that are the rounding of float32 ones in the same state, bit by bit.
+  std::uint64_t chunks_derived = 0;
+  std::uint64_t chunks_shared = 0;  // found in the store, or twice in this state
+  std::uint64_t bytes_shared = 0;   // raw
+  std::uint64_t bytes_written = 0;  // file size
+  std::uint64_t bytes_copied = 0;   // by the snapshot: of chunks that have changed
+  std::int64_t stall_ns = 0;        // the caller's thread, inside save
+  std::int64_t compare_ns = 0;      // looking for what has changed; a part of the stall unless lazy
+  std::int64_t snapshot_ns = 0;     // copying that, likewise
+  std::int64_t queue_ns = 0;        // between the snapshot and the background thread's turn
   std::int64_t hash_ns = 0, encode_ns = 0, write_ns = 0, sync_ns = 0, commit_ns = 0;
   // Why the store's policy could not be applied after an earlier save: nothing was deleted then.
   std::string policy_problem = {};

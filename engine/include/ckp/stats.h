@@ -11,13 +11,16 @@
 namespace ckp {
 
 // What live checkpoints amount to, and what is stored for them:
-//   raw - shared + filler + patches - compressed - missing == stored
+//   raw - shared - derived + filler + patches - compressed - missing == stored
 struct NeededBytes {
   std::uint64_t checkpoints = 0;
   std::uint64_t raw = 0;  // of all storages of all checkpoints: what loading each of them fills
   // Of raw, what needs no bytes of its own: it lies in a chunk that an earlier checkpoint, or
   // another place of the same one, has paid for.
   std::uint64_t shared = 0;
+  // Of raw, what is computed from other tensors of its checkpoint: 16-bit weights that are the
+  // rounding of 32-bit ones.
+  std::uint64_t derived = 0;
   std::uint64_t chunks = 0;  // different ones
   std::uint64_t filler = 0;  // in chunks, covered by no storage: between small tensors
   // Of chunks that hold changed rows of large storages: the rows, and the lists of them. And chunks

@@ -24,7 +24,7 @@ namespace feature {
 constexpr std::uint64_t external_references = 1u << 0;  // refuse: refers to chunks of other packs
 constexpr std::uint64_t patches = 1u << 1;              // refuse: a manifest has patches
 constexpr std::uint64_t delta = 1u << 2;                // refuse; reserved, not read by version 1
-constexpr std::uint64_t derived = 1u << 3;              // refuse; reserved, not read by version 1
+constexpr std::uint64_t derived = 1u << 3;              // refuse: a manifest has derived pieces
 constexpr std::uint64_t differences = 1u << 4;          // refuse: a manifest has differences
 constexpr std::uint64_t trash = 1u << 5;  // refuse; of STORE: files may have the names of the trash
 
@@ -34,7 +34,8 @@ constexpr std::uint64_t policies = 1u << 2;     // read_only; of STORE: `marks` 
 }  // namespace feature
 
 constexpr Features pack_features{
-    0, 0, feature::external_references | feature::patches | feature::differences};
+    0, 0,
+    feature::external_references | feature::patches | feature::derived | feature::differences};
 constexpr Features store_features{0, feature::marks | feature::later_facts | feature::policies,
                                   feature::trash};
 constexpr Features known_features{0, store_features.read_only,

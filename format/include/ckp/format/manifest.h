@@ -22,7 +22,11 @@ struct ChunkReference {
   friend bool operator==(const ChunkReference&, const ChunkReference&) = default;
 };
 
-// `length` bytes at `offset` of the chunk behind `references[reference]`.
+// In place of an index: the piece has no chunk.
+constexpr std::uint32_t no_reference = UINT32_MAX;
+
+// `length` bytes at `offset` of the chunk behind `references[reference]`; or `no_reference`, and
+// the piece is in Manifest::derived.
 struct StoragePiece {
   std::uint32_t reference = 0;
   std::uint32_t offset = 0;
@@ -66,6 +70,20 @@ struct Difference {
   friend bool operator==(const Difference&, const Difference&) = default;
 };
 
+// How float32 numbers became two bytes each, to nearest, ties to even: numbers in files, never
+// reused.
+enum class Rounding : std::uint8_t { bfloat16 = 1, float16 = 2 };
+
+// A piece without a chunk: its elements are those of the same numbers of `source`, which holds
+// float32 numbers, rounded (round_floats()).
+struct DerivedPiece {
+  std::uint32_t storage = 0;  // index into Manifest::storages
+  std::uint32_t piece = 0;    // index into the storage's pieces
+  std::uint32_t source = 0;   // index into Manifest::storages; it has no derived pieces
+  Rounding rounding = Rounding::bfloat16;
+  friend bool operator==(const DerivedPiece&, const DerivedPiece&) = default;
+};
+
 namespace tensor_flag {
 constexpr std::uint16_t conjugate = 1;  // the conj bit of PyTorch
 constexpr std::uint16_t negative = 2;   // the neg bit of PyTorch
@@ -103,6 +121,9 @@ struct Manifest {
   // By storage and piece, rising; those of one piece in the order in which they are applied. All of
   // them come before the patches.
   std::vector<Difference> differences{};
+  // By storage and piece, rising: those without a chunk. What they are made of has its differences
+  // and patches by then; their own storage's patches come on top.
+  std::vector<DerivedPiece> derived{};
   friend bool operator==(const Manifest&, const Manifest&) = default;
 
   // By name, or nullptr.
@@ -111,9 +132,10 @@ struct Manifest {
   std::span<const Patch> patches_of(std::uint32_t storage) const;
   std::span<const Difference> differences_of(std::uint32_t storage) const;
   std::span<const Difference> differences_of(std::uint32_t storage, std::uint32_t piece) const;
+  std::span<const DerivedPiece> derived_of(std::uint32_t storage) const;
 };
 
-// Numbers of manifest sections, never reused. `structure_reference` and `derived` are reserved.
+// Numbers of manifest sections, never reused. `structure_reference` is reserved.
 enum class Section : std::uint16_t {
   checkpoint = 1,
   values = 2,
@@ -130,8 +152,9 @@ enum class Section : std::uint16_t {
 // decode_manifest would not take.
 std::vector<std::byte> encode_manifest(const Manifest& manifest);
 // Checks everything before it allocates: names, ranks, that each tensor lies within its storage,
-// that pieces lie within chunks and add up to the storage, that patches lie within storages, that
-// differences are as long as their pieces. Throws Error(corrupt) naming section, entry and field;
+// that pieces lie within chunks or are derived and add up to the storage, that patches lie within
+// storages, that differences are as long as their pieces, that what pieces are derived from is
+// there and not derived itself. Throws Error(corrupt) naming section, entry and field;
 // Error(newer_format) for a section marked as required that this version does not know.
 Manifest decode_manifest(std::span<const std::byte> raw);
 
