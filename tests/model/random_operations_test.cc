@@ -446,7 +446,7 @@ class World {
       return;
     }
     const std::uint64_t before = bytes_on_disk();
-    take_over(planned, store.prune(policy, {}, options), before);
+    take_over(store, planned, store.prune(policy, {}, options), before, options);
   }
 
   // Policies that the store keeps, one of them a run's own.
@@ -461,9 +461,10 @@ class World {
     const std::string name = any_run()->first;
     store_->set_policy(policy);
     if (!own.empty()) store_->set_policy(own, name);
-    const PrunePlan planned = store_->plan_policy();
+    const PruneOptions options = random_options();
+    const PrunePlan planned = store_->plan_policy({}, options);
     const std::uint64_t before = bytes_on_disk();
-    take_over(planned, store_->apply_policy(), before);
+    take_over(*store_, planned, store_->apply_policy({}, options), before, options);
     store_->clear_policy();
     if (!own.empty()) store_->clear_policy(name);
     EXPECT_TRUE(store_->policies().empty());
@@ -471,7 +472,8 @@ class World {
     ++policies;
   }
 
-  void take_over(const PrunePlan& planned, const PrunePlan& done, std::uint64_t before) {
+  void take_over(Store& store, const PrunePlan& planned, const PrunePlan& done,
+                 std::uint64_t before, const PruneOptions& options) {
     expect_same(planned, done);
     EXPECT_EQ(before - bytes_on_disk(), planned.bytes_freed);
     ++plans;
