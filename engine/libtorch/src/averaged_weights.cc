@@ -87,6 +87,10 @@ void AveragedWeights::exchange(std::size_t which) {
 
 void AveragedWeights::swap_in(std::size_t which) {
   require_own_weights("weights()");
+  if (const std::size_t count = averages_.empty() ? 1 : averages_.front().values.size();
+      which >= count) {
+    misuse(fmt::format("there is no average {}; there are {}", which, count));
+  }
   at::NoGradGuard no_grad;
   kept_buffers_.clear();
   for (const at::Tensor& buffer : buffers_) kept_buffers_.push_back(buffer.detach().clone());

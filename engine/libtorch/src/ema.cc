@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-
 #include "ckp/error.h"
 
 namespace ckp::libtorch {
@@ -29,9 +27,6 @@ void Ema::next_average(std::size_t which, at::Tensor& average, const at::Tensor&
 }
 
 Ema::Weights Ema::weights(std::size_t which) {
-  if (which >= decays_.size()) {
-    misuse(fmt::format("there is no average {}; there are {}", which, decays_.size()));
-  }
   if (updates() == 0) misuse("weights() before the first update()");
   return Weights(*this, which);
 }
