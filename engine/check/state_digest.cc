@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <set>
 
+#include "ckp/artifacts.h"
 #include "ckp/error.h"
 
 namespace ckp {
@@ -47,6 +48,7 @@ StateDigest state_digest(const Checkpoint& checkpoint, std::string_view part,
   DigestStream total;
   // Manifests keep their tensors sorted by name.
   for (const format::TensorEntry& tensor : checkpoint.manifest().tensors) {
+    if (part.empty() && is_artifact(checkpoint.manifest(), tensor)) continue;
     if (!part.empty() && part_of(tensor.name) != part) continue;
     const std::vector<std::byte> head = describe(tensor);
     const std::vector<std::byte> elements = checkpoint.read(tensor.name, options);

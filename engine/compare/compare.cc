@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "ckp/artifacts.h"
 #include "compare/tensor_comparer.h"
 #include "compare/tensor_names.h"
 
@@ -15,7 +16,9 @@ namespace {
 std::set<std::string_view> names_of(const Checkpoint& a, const Checkpoint& b) {
   std::set<std::string_view> names;
   for (const Checkpoint* each : {&a, &b}) {
-    for (const format::TensorEntry& tensor : each->manifest().tensors) names.insert(tensor.name);
+    for (const format::TensorEntry& tensor : each->manifest().tensors) {
+      if (!is_artifact(each->manifest(), tensor)) names.insert(tensor.name);
+    }
   }
   return names;
 }

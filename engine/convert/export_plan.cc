@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "ckp/artifacts.h"
 #include "ckp/error.h"
 #include "convert/part.h"
 
@@ -22,7 +23,9 @@ struct Choice {
 
 Parts parts_of(const format::Manifest& manifest) {
   Parts parts;
-  for (const TensorEntry& tensor : manifest.tensors) parts.emplace(part_of(tensor.name));
+  for (const TensorEntry& tensor : manifest.tensors) {
+    if (!is_artifact(manifest, tensor)) parts.emplace(part_of(tensor.name));
+  }
   return parts;
 }
 
@@ -63,6 +66,7 @@ Sources collect(const Checkpoint& from, const Choice& choice) {
   Sources sources;
   for (const TensorEntry& tensor : from.manifest().tensors) {
     if (!choice.parts.contains(part_of(tensor.name))) continue;
+    if (is_artifact(from.manifest(), tensor)) continue;
     check_tensor(from, tensor);
     const std::string_view name = choice.keep_prefix ? tensor.name : without_part(tensor.name);
     const auto [other, added] = sources.emplace(name, &tensor);
@@ -121,6 +125,8 @@ ExportPlan plan_export(const Checkpoint& from, const ExportOptions& options) {
     plan.sources.push_back(sources.at(tensor.name));
   }
   std::ranges::set_difference(present, choice.parts, std::back_inserter(plan.left_out));
+  if (!artifacts_of(from).empty()) plan.left_out.emplace_back(artifacts_part);
+  std::ranges::sort(plan.left_out);
   const Value* original = original_metadata(from);
   if (original == nullptr) {
     plan.header.metadata = own_metadata(from, plan.left_out);

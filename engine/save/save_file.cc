@@ -7,6 +7,7 @@
 #include "io/durable_file.h"
 #include "io/host.h"
 #include "runs/record_codec.h"
+#include "save/captured_artifacts.h"
 #include "save/state_writer.h"
 
 namespace ckp {
@@ -34,6 +35,7 @@ SaveReport save_file(const std::filesystem::path& path, const StateDict& state,
   report.path = path;
   report.checkpoint = make_record(options);
   CheckpointRecord& record = report.checkpoint;
+  const auto artifacts = capture_artifacts(*fs, state, options.artifacts);
   SteadyClock::time_point written;
   write_durably(*fs, path, true, [&](FileAppender& file) {
     format::PackHeader header;
@@ -42,6 +44,7 @@ SaveReport save_file(const std::filesystem::path& path, const StateDict& state,
     format::PackWriter writer([&](std::span<const std::byte> bytes) { file.append(bytes); },
                               header);
     WrittenState saved = write_state(state, writer, nullptr, options.encode);
+    write_artifacts(artifacts, saved, writer, nullptr, options.encode);
     record.nonfinite = saved.nonfinite;
     record.tensor_count = saved.manifest.tensors.size();
     for (const auto& storage : saved.manifest.storages) record.tensor_bytes += storage.size;

@@ -25,6 +25,7 @@
 #include "save/difference_plan.h"
 #include "save/finite_check.h"
 #include "save/parallel.h"
+#include "save/reference_numbers.h"
 #include "save/region_plan.h"
 
 namespace ckp {
@@ -45,25 +46,6 @@ constexpr std::size_t read_back_per_save = 16;
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
-
-// Indices of references, added where they are missing.
-class ReferenceNumbers {
- public:
-  explicit ReferenceNumbers(std::vector<format::ChunkReference>& references)
-      : references_(references) {
-    for (std::uint32_t i = 0; i < references.size(); ++i) known_.emplace(references[i].address, i);
-  }
-  std::uint32_t operator()(const format::ChunkReference& reference) {
-    const auto [at, is_new] =
-        known_.emplace(reference.address, static_cast<std::uint32_t>(references_.size()));
-    if (is_new) references_.push_back(reference);
-    return at->second;
-  }
-
- private:
-  std::vector<format::ChunkReference>& references_;
-  std::map<format::ChunkAddress, std::uint32_t> known_;
-};
 
 class StateWriter {
  public:

@@ -50,6 +50,7 @@ std::unique_ptr<PlannedSave> Run::Impl::plan(const StateDict& state, const SaveO
   save.options = options;
   save.now_ns = core->clock().now_ns();
   save.values = state.values();
+  save.artifacts = capture_artifacts(core->fs(), state, options.artifacts);
   save.layout = plan_chunks(state, options.encode.chunk_size);
   save.places = chunk_places(save.layout);
   save.base = last_committed();
@@ -122,7 +123,8 @@ void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& op
   auto planned = plan(state, options);
   report.compare_ns = elapsed_ns(start);
   const std::uint64_t changed = changed_size(planned->layout, planned->compared.unchanged);
-  if (!pipeline->wait_for_room(changed, options)) {
+  const std::uint64_t held = changed + held_size(planned->artifacts);
+  if (!pipeline->wait_for_room(held, options)) {
     report.skipped = true;
     if (is_waited_for) report.stall_ns = elapsed_ns(start);
     return save->finish(nullptr);
@@ -136,7 +138,7 @@ void Run::Impl::snapshot_and_start(const StateDict& state, const SaveOptions& op
   report.snapshot_ns = nanoseconds(snapshot_end - snapshot_start);
   if (is_waited_for) report.stall_ns = nanoseconds(snapshot_end - start);
   save->let_go_of_memory();
-  pipeline->start({save, std::move(planned), changed, snapshot_end});
+  pipeline->start({save, std::move(planned), held, snapshot_end});
 }
 
 void Run::Impl::wait_for_copier() {

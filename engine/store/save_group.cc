@@ -106,7 +106,8 @@ class SaveGroup {
     PlannedSave& save = *member.job.planned;
     SaveReport& report = member.job.save->report;
     report.queue_ns = nanoseconds_since(member.job.queued);
-    const std::uint64_t size = changed_size(save.layout, save.compared.unchanged);
+    const std::uint64_t size =
+        changed_size(save.layout, save.compared.unchanged) + total_size(save.artifacts);
     member.pack = std::make_unique<PackInTheMaking>(*run_.core, run_.record.directory,
                                                     size >= PackInTheMaking::large_pack);
     LiveChunks live(*run_.core, run_.record.directory,
@@ -120,6 +121,7 @@ class SaveGroup {
       if (error.code() == ErrorCode::corrupt) distrust(save.base);
       throw;
     }
+    write_artifacts(save.artifacts, written, member.pack->writer(), &live, save.options.encode);
     fill_in(report, written);
     CheckpointRecord record = run_.of_this_attempt(record_of(save));
     record.nonfinite = written.nonfinite;

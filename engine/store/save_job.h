@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "save/captured_artifacts.h"
 #include "save/save_state.h"
 #include "save/snapshot.h"
 #include "save/state_writer.h"
@@ -19,6 +20,7 @@ struct PlannedSave {
   SaveOptions options;
   std::int64_t now_ns = 0;
   Value::Map values;
+  std::vector<CapturedArtifact> artifacts;
   ChunkLayout layout;
   std::vector<Digest> places;                  // by chunk
   std::shared_ptr<const CommittedState> base;  // what it was compared with; may be null

@@ -5,10 +5,11 @@ namespace ckp::test {
 namespace {
 
 const std::vector<std::string> commands{
-    "init",          "runs",   "ls",     "show",    "best",       "params",   "diff",   "metrics",
-    "tail",          "export", "drift",  "bisect",  "stats",      "report",   "hold",   "verify",
-    "repair",        "prune",  "rm",     "promote", "aliases",    "convert",  "import", "digest",
-    "rebuild-index", "tag",    "metric", "note",    "completion", "undelete", "policy"};
+    "init",       "runs",     "ls",     "show",          "best",   "params",  "diff",
+    "metrics",    "tail",     "export", "drift",         "bisect", "stats",   "report",
+    "hold",       "verify",   "repair", "prune",         "rm",     "promote", "aliases",
+    "convert",    "import",   "digest", "rebuild-index", "tag",    "metric",  "note",
+    "completion", "undelete", "policy", "artifacts",     "extract"};
 
 using HelpTest = CliTest;
 

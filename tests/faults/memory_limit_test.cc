@@ -109,6 +109,52 @@ TEST(MemoryLimitTest, ASaveInTheBackgroundTakesWhatHasChangedAnd128MiB) {
   save_within(SnapshotMode::copied, state_size + 128 * mebibyte);
 }
 
+TEST(MemoryLimitTest, ALargeArtifactIsSavedAndExtractedInPieces) {
+  if (test::sanitized) GTEST_SKIP() << "a sanitizer's own memory is not bounded";
+  const test::TemporaryDirectory directory{test::memory_directory()};
+  constexpr std::uint64_t size = 256 * mebibyte;
+  // Two stretches of noise in a file of holes.
+  {
+    std::ofstream file(directory / "large.bin", std::ios::binary);
+    std::mt19937_64 noise(1);
+    for (const std::uint64_t at : {std::uint64_t{0}, size - 8 * mebibyte}) {
+      file.seekp(static_cast<std::streamoff>(at));
+      for (std::uint64_t i = 0; i < mebibyte; ++i) {
+        const std::uint64_t word = noise();
+        file.write(reinterpret_cast<const char*>(&word), sizeof word);
+      }
+    }
+  }
+  test::ChildProcess trainer([&] {
+    Store store = Store::create(directory / "store");
+    ckp::Run run = store.create_run({.name = "run"});
+    const std::vector<float> weight(10);
+    StateDict state;
+    state.add("weight", contiguous_view(DType::float32, {10}, weight.data()));
+    const rlim_t limit = private_memory() + 128 * mebibyte;
+    const rlimit both{limit, limit};
+    if (::setrlimit(RLIMIT_DATA, &both) != 0) return 1;
+    for (const std::int64_t epoch : {1, 2}) {
+      run.save(state, {.epoch = epoch, .artifacts = {{"large.bin", directory / "large.bin"}}})
+          .wait();
+    }
+    return 0;
+  });
+  ASSERT_EQ(trainer.wait(), 0);
+  const std::string ckptool = std::string(CKP_BIN_DIR) + "/ckptool";
+  const std::string out = (directory / "out").string();
+  const auto result =
+      test::run_program({ckptool, "extract", (directory / "store").string(), "run", "-o", out},
+                        {{RLIMIT_DATA, static_cast<unsigned long>(128 * mebibyte)}});
+  EXPECT_EQ(result.status, 0) << result;
+  const auto same = test::run_program(
+      {"cmp", (directory / "large.bin").string(), (directory / "out/large.bin").string()});
+  EXPECT_EQ(same.status, 0) << same;
+  test::figure("P16 memory of artifacts",
+               fmt::format("a file of {} MiB saved twice and extracted in {} MiB each",
+                           size / mebibyte, 128));
+}
+
 TEST(MemoryLimitTest, VerifyAndPruneOfManyChunks) {
   if (test::sanitized) GTEST_SKIP() << "a sanitizer's own memory is not bounded";
   const test::TemporaryDirectory directory{test::memory_directory()};

@@ -105,12 +105,13 @@ void Command::print(Context& context, const Json& json, const std::string& text)
 std::vector<std::unique_ptr<Command>> all_commands() {
   std::vector<std::unique_ptr<Command>> commands;
   for (const auto make :
-       {make_init,      make_runs,     make_ls,      make_show,    make_best,    make_params,
-        make_metrics,   make_tail,     make_export,  make_diff,    make_drift,   make_bisect,
-        make_stats,     make_report,   make_verify,  make_repair,  make_prune,   make_rm,
-        make_policy,    make_undelete, make_hold,    make_promote, make_aliases, make_tag,
-        make_metric,    make_note,     make_convert, make_import,  make_digest,  make_rebuild_index,
-        make_completion}) {
+       {make_init,    make_runs,          make_ls,        make_show,    make_best,
+        make_params,  make_metrics,       make_tail,      make_export,  make_artifacts,
+        make_extract, make_diff,          make_drift,     make_bisect,  make_stats,
+        make_report,  make_verify,        make_repair,    make_prune,   make_rm,
+        make_policy,  make_undelete,      make_hold,      make_promote, make_aliases,
+        make_tag,     make_metric,        make_note,      make_convert, make_import,
+        make_digest,  make_rebuild_index, make_completion}) {
     commands.push_back(make());
   }
   return commands;

@@ -95,6 +95,8 @@ std::unique_ptr<Command> make_params();
 std::unique_ptr<Command> make_metrics();
 std::unique_ptr<Command> make_tail();
 std::unique_ptr<Command> make_export();
+std::unique_ptr<Command> make_artifacts();
+std::unique_ptr<Command> make_extract();
 std::unique_ptr<Command> make_diff();
 std::unique_ptr<Command> make_drift();
 std::unique_ptr<Command> make_bisect();

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "ckp/artifacts.h"
 #include "command.h"
 #include "render.h"
 #include "source.h"
@@ -129,10 +130,13 @@ class Convert : public Command {
   static std::string text_of(const ConvertReport& report, const std::string& destination) {
     std::string text = fmt::format("wrote {}: {}, {}\n", printable(destination),
                                    counted(report.tensors, "tensor"), exact_size(report.bytes));
-    if (!report.left_out.empty()) {
-      text += fmt::format("left out: {} (--part NAME or --all writes them)\n",
-                          printable(join(report.left_out)));
+    std::vector<std::string> parts = report.left_out;
+    const bool artifacts = std::erase(parts, artifacts_part) != 0;
+    if (!parts.empty()) {
+      text +=
+          fmt::format("left out: {} (--part NAME or --all writes them)\n", printable(join(parts)));
     }
+    if (artifacts) text += "left out: artifacts (ckptool extract writes them)\n";
     return text;
   }
 

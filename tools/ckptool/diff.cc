@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "ckp/artifacts.h"
 #include "ckp/certificate.h"
 #include "ckp/compare.h"
 #include "command.h"
@@ -51,6 +52,15 @@ Value::Map metric_values(const CheckpointRecord& checkpoint) {
 Value::Map plain_values(const Checkpoint& checkpoint) {
   Value::Map values = checkpoint.values();
   values.erase(std::string(certificate_part));
+  if (!artifacts_of(checkpoint).empty()) values.erase(std::string(artifacts_part));
+  return values;
+}
+
+Value::Map artifact_values(const Checkpoint& checkpoint) {
+  Value::Map values;
+  for (const Artifact& each : artifacts_of(checkpoint)) {
+    values[each.name] = fmt::format("{}, {}", human_size(each.size), each.digest.hex());
+  }
   return values;
 }
 
@@ -116,10 +126,12 @@ std::string summary_text(const std::vector<TensorChange>& changes) {
 class Diff : public Command {
  public:
   Diff()
-      : Command("diff", "Show what two checkpoints differ in: parameters, metrics, values, tensors",
-                "ckptool diff ./store cnn-lr3@1 cnn-lr3@best\n"
-                "ckptool diff ./store cnn-lr3@1 cnn-lr3@9 --only 'model/*.weight' --limit 10\n"
-                "ckptool diff before.ckp after.ckp") {}
+      : Command(
+            "diff",
+            "Show what two checkpoints differ in: parameters, metrics, values, artifacts, tensors",
+            "ckptool diff ./store cnn-lr3@1 cnn-lr3@best\n"
+            "ckptool diff ./store cnn-lr3@1 cnn-lr3@9 --only 'model/*.weight' --limit 10\n"
+            "ckptool diff before.ckp after.ckp") {}
 
  private:
   void declare() override {
@@ -186,12 +198,14 @@ class Diff : public Command {
     const auto metrics =
         compare(metric_values(a.checkpoint.record()), metric_values(b.checkpoint.record()));
     const auto values = compare(plain_values(a.checkpoint), plain_values(b.checkpoint));
+    const auto artifacts = compare(artifact_values(a.checkpoint), artifact_values(b.checkpoint));
 
     Json json = {{"a", side_json(a)},
                  {"b", side_json(b)},
                  {"parameters", changes_json(parameters)},
                  {"metrics", changes_json(metrics)},
-                 {"values", changes_json(values)}};
+                 {"values", changes_json(values)},
+                 {"artifacts", changes_json(artifacts)}};
     json["tensors"] = Json::array();
     for (std::size_t i = 0; i < std::min(limit, tensors.size()); ++i) {
       json["tensors"].push_back(to_json(tensors[i]));
@@ -201,7 +215,8 @@ class Diff : public Command {
     print(context, json,
           side_text("A", a) + side_text("B", b) + "\n" + changes_text("PARAMETER", parameters) +
               changes_text("METRIC", metrics) + changes_text("VALUE", values) +
-              tensors_text(tensors, limit) + summary_text(tensors) + "\n");
+              changes_text("ARTIFACT", artifacts) + tensors_text(tensors, limit) +
+              summary_text(tensors) + "\n");
     context.output.flush();
     for (const std::string& each : damage) complain(each);
     return damage.empty() ? ExitCode::ok : ExitCode::damage;

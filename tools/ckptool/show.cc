@@ -3,7 +3,9 @@
 
 #include <map>
 
+#include "artifact_text.h"
 #include "ckp/address.h"
+#include "ckp/artifacts.h"
 #include "ckp/certificate.h"
 #include "command.h"
 #include "facts.h"
@@ -30,6 +32,7 @@ struct Part {
 std::map<std::string, Part> parts_of(const format::Manifest& manifest) {
   std::map<std::string, Part> parts;
   for (const format::TensorEntry& tensor : manifest.tensors) {
+    if (is_artifact(manifest, tensor)) continue;
     Part& part = parts[part_of(tensor.name)];
     ++part.tensors;
     part.elements += elements_of(tensor);
@@ -53,20 +56,34 @@ std::string parts_table(const format::Manifest& manifest) {
 std::string tensors_table(const format::Manifest& manifest) {
   Table table({{"TENSOR"}, {"DTYPE"}, {"SHAPE"}, {"SIZE", Table::Align::right}});
   for (const format::TensorEntry& tensor : manifest.tensors) {
+    if (is_artifact(manifest, tensor)) continue;
     table.add({printable(tensor.name), std::string(to_string(tensor.dtype)),
                shape_text(tensor.shape), human_size(elements_of(tensor) * size_of(tensor.dtype))});
   }
   return table.text();
 }
 
-Json manifest_json(const format::Manifest& manifest) {
+// The user's.
+Value::Map values_of(const Checkpoint& checkpoint) {
+  Value::Map values = checkpoint.values();
+  if (!artifacts_of(checkpoint).empty()) values.erase(std::string(artifacts_part));
+  return values;
+}
+
+Json manifest_json(const Checkpoint& checkpoint) {
+  const format::Manifest& manifest = checkpoint.manifest();
   Json parts = Json::object();
   for (const auto& [name, part] : parts_of(manifest)) {
     parts[name] = {{"tensors", part.tensors}, {"elements", part.elements}, {"bytes", part.bytes}};
   }
   Json tensors = Json::array();
-  for (const format::TensorEntry& tensor : manifest.tensors) tensors.push_back(to_json(tensor));
-  return {{"parts", parts}, {"tensors", tensors}, {"values", to_json(manifest.values)}};
+  for (const format::TensorEntry& tensor : manifest.tensors) {
+    if (!is_artifact(manifest, tensor)) tensors.push_back(to_json(tensor));
+  }
+  return {{"parts", parts},
+          {"tensors", tensors},
+          {"values", to_json(values_of(checkpoint))},
+          {"artifacts", to_json(artifacts_of(checkpoint))}};
 }
 
 // What the saving program was, and what a resume will lack.
@@ -197,7 +214,7 @@ class Show : public Command {
     Json json = around.json;
     json["checkpoint"] = to_json(checkpoint.record());
     json["file"] = checkpoint.name();
-    json.update(manifest_json(checkpoint.manifest()));
+    json.update(manifest_json(checkpoint));
     print(context, json, around.before + text_of(checkpoint, around.maker));
   }
 
@@ -212,10 +229,12 @@ class Show : public Command {
     text += later_text(checkpoint.record().later);
     text += maker;
     const format::Manifest& manifest = checkpoint.manifest();
-    if (!manifest.tensors.empty()) {
+    if (!parts_of(manifest).empty()) {
       text += "\n" + parts_table(manifest) + "\n" + tensors_table(manifest);
     }
-    Value::Map values = manifest.values;
+    const std::string artifacts = artifacts_table(artifacts_of(checkpoint));
+    if (!artifacts.empty()) text += "\n" + artifacts;
+    Value::Map values = values_of(checkpoint);
     const auto certificate = values.extract(std::string(certificate_part));
     if (!values.empty()) text += "\nvalues\n" + facts_text(flatten(values), "  ");
     if (!certificate.empty()) text += certificate_text(certificate.mapped());

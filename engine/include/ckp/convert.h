@@ -24,7 +24,7 @@ struct ExportOptions {
 struct ConvertReport {
   std::uint64_t tensors = 0;
   std::uint64_t bytes = 0;            // of the file written
-  std::vector<std::string> left_out;  // parts that were not written
+  std::vector<std::string> left_out;  // parts that were not written; artifacts never are
 };
 
 // Writes `.safetensors`: row-major copies of the tensors, plain values and metrics as strings in

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ckp/file_system.h"
 #include "ckp/format/codec.h"
@@ -49,12 +50,23 @@ enum class WhenBusy {
   skip,  // at once
 };
 
+// A file to be saved with a state, and to be had back from its checkpoint (artifacts.h).
+struct ArtifactFile {
+  std::string name;  // in the checkpoint: see check_artifact_name
+  std::filesystem::path path;
+};
+
 struct SaveOptions {
   std::int64_t epoch = 0;  // epochs completed
   std::int64_t step = 0;   // optimizer steps completed
   std::map<std::string, double> metrics = {};
   Value::Map tags = {};
   bool final = false;  // the end of the run
+  // Stored once for all checkpoints of a store in which their bytes are the same. They are no part
+  // of the state: a restore leaves them alone. One up to 16 MiB may change again when the memory of
+  // the state may (SnapshotMode); a larger one, which is read a piece at a time, once the save is
+  // through: one that changed before makes it fail.
+  std::vector<ArtifactFile> artifacts = {};
   EncodeOptions encode = {};
   SnapshotMode snapshot = SnapshotMode::copied;
   // Of a lazy save, to find out who changes the state while it is copied: hashes all of it before
