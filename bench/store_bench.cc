@@ -153,16 +153,25 @@ void run_save(benchmark::State& bench, std::size_t trained, SnapshotMode mode, M
   bench.counters["written_MB"] = static_cast<double>(last.bytes_written) * 1e-6;
 }
 
-// 382 KB a save, as of a small network.
+// 382 KB a save: two linear layers, 784 x 40 and 40 x 10, with both moments.
 void run_small_save(benchmark::State& bench, Measure measure) {
   TemporaryStore store;
   Run run = store->create_run({.name = "bench"});
-  auto weights = trained_weights(95'500, 2);
+  std::vector<std::vector<float>> tensors;
   StateDict dict;
-  dict.add("weight", contiguous_view(DType::float32, {95'500}, weights.data()));
+  for (const char* const part : {"model/", "optimizer/exp_avg/", "optimizer/exp_avg_sq/"}) {
+    for (const auto& [name, size] : {std::pair("0.weight", 31'360), std::pair("0.bias", 40),
+                                     std::pair("2.weight", 400), std::pair("2.bias", 10)}) {
+      tensors.push_back(trained_weights(static_cast<std::size_t>(size), 2));
+      dict.add(std::string(part) + name,
+               contiguous_view(DType::float32, {size}, tensors.back().data()));
+    }
+  }
   std::int64_t epoch = 0;
   for (auto _ : bench) {
-    for (float& value : weights) value += 1e-4f;
+    for (auto& tensor : tensors) {
+      for (float& value : tensor) value += 1e-4f;
+    }
     ++epoch;
     SaveReport report;
     const double time =

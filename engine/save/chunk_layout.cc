@@ -206,6 +206,12 @@ void check_chunk_size(std::uint32_t size) {
   }
 }
 
+std::uint64_t ChunkLayout::raw_size() const {
+  std::uint64_t size = 0;
+  for (const PlannedChunk& chunk : chunks) size += chunk.raw_size;
+  return size;
+}
+
 ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size) {
   std::vector<const TensorView*> tensors;
   tensors.reserve(state.tensors().size());
@@ -214,12 +220,6 @@ ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size) {
   describe_tensors(state, find_spans(tensors), layout);
   Cutter(layout, chunk_size).run();
   return layout;
-}
-
-std::uint64_t raw_size(const ChunkLayout& layout) {
-  std::uint64_t size = 0;
-  for (const PlannedChunk& chunk : layout.chunks) size += chunk.raw_size;
-  return size;
 }
 
 std::span<const std::byte> chunk_bytes(const ChunkLayout& layout, const PlannedChunk& chunk,

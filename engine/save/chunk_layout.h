@@ -48,6 +48,7 @@ struct ChunkLayout {
   std::span<const ChunkPart> parts_of(const PlannedChunk& chunk) const {
     return std::span(parts).subspan(chunk.first_part, chunk.part_count);
   }
+  std::uint64_t raw_size() const;  // of all chunks
 };
 
 // Error(invalid_argument) unless it is a multiple of 4096 up to the format's limit.
@@ -55,9 +56,6 @@ void check_chunk_size(std::uint32_t size);
 
 // Reads no tensor's bytes. `chunk_size` is checked by the caller.
 ChunkLayout plan_chunks(const StateDict& state, std::uint32_t chunk_size);
-
-// Of all its chunks.
-std::uint64_t raw_size(const ChunkLayout& layout);
 
 // The chunk's raw bytes: where they lie in memory when they are one part, else gathered in
 // `scratch`.

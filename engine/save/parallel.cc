@@ -107,10 +107,10 @@ unsigned thread_count(unsigned requested) {
 }
 
 unsigned thread_count(unsigned requested, std::uint64_t bytes) {
-  constexpr std::uint64_t bytes_per_thread = 512u << 10;  // hashed in the time a start takes
+  constexpr std::uint64_t worth_a_thread = std::uint64_t{1} << 20;
   const unsigned all = thread_count(requested);
-  if (requested != 0) return all;
-  return static_cast<unsigned>(std::clamp<std::uint64_t>(bytes / bytes_per_thread, 1, all));
+  if (requested != 0 || bytes / worth_a_thread >= all) return all;
+  return std::max(static_cast<unsigned>(bytes / worth_a_thread), 1u);
 }
 
 void parallel_for(std::size_t count, unsigned threads,

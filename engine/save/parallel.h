@@ -9,8 +9,8 @@ namespace ckp {
 
 // `requested`, or one per core when it is 0; at least 1, at most 8.
 unsigned thread_count(unsigned requested);
-// The same for work on so many bytes: where the number is left open, no more threads than pay for
-// being started.
+// The same for work on so many bytes. What is not requested is fewer where starting a thread costs
+// more than it takes over.
 unsigned thread_count(unsigned requested, std::uint64_t bytes);
 
 // Calls work(i) for i in [0, count), on `threads` threads. The first exception is thrown here after

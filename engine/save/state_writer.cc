@@ -55,7 +55,7 @@ class StateWriter {
         writer_(writer),
         finder_(finder),
         options_(options),
-        threads_(thread_count(options.threads, raw_size(layout))),
+        threads_(thread_count(options.threads, layout.raw_size())),
         layout_(std::move(layout)),
         finite_(layout_),
         derived_(layout_, compared_),

@@ -60,7 +60,7 @@ std::unique_ptr<PlannedSave> Run::Impl::plan(const StateDict& state, const SaveO
   save.compared.turn = save.base ? save.base->checkpoint->record.commit : 0;
   save.compared.unchanged =
       find_unchanged(save.layout, save.places, save.base ? &save.base->chunks : nullptr,
-                     fingerprinter, thread_count(options.encode.threads, raw_size(save.layout)));
+                     fingerprinter, thread_count(options.encode.threads, save.layout.raw_size()));
   return planned;
 }
 

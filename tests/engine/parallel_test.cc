@@ -18,6 +18,14 @@ TEST(Parallel, ThreadCount) {
   EXPECT_EQ(thread_count(100), 8u);
 }
 
+TEST(Parallel, LittleWorkGetsNoThreadsOfItsOwn) {
+  constexpr std::uint64_t megabyte = std::uint64_t{1} << 20;
+  EXPECT_EQ(thread_count(0, 0), 1u);
+  EXPECT_EQ(thread_count(0, megabyte / 2), 1u);
+  EXPECT_EQ(thread_count(0, 100 * megabyte), thread_count(0));
+  EXPECT_EQ(thread_count(3, 0), 3u) << "as requested";
+}
+
 TEST(Parallel, ForVisitsEveryItemOnce) {
   for (const unsigned threads : {1u, 2u, 8u}) {
     for (const std::size_t count : {0u, 1u, 2u, 1000u}) {
