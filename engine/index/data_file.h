@@ -3,24 +3,27 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "ckp/file_system.h"
+#include "index/data_page.h"
 
 namespace ckp {
 
-struct DataFileInfo {
-  std::uint64_t page_size = 0;
-  std::uint64_t last_page = 0;
-  std::uint64_t transaction = 0;  // 0: no table has been made yet
+// What the two headers and their lists of free pages say, when they fit each other.
+struct DataState {
+  DataMeta meta;            // of the newest transaction; 0: no table has been made yet
+  std::vector<bool> taken;  // by page: free, or of a list of free pages; no table has it
 };
+DataState read_data_state(const File& file);
 
 enum class PageCheck {
-  directory,  // both headers, the tree of table names, the table `meta`
-  all,        // every page of every table, the free lists, and that no page is used twice
+  directory,  // both headers, the free lists, the tree of table names, the table `meta`
+  all,        // every page of every table, and that no page is used twice
 };
 
 // Throws Error(corrupt) that names the page, or else LMDB can be let loose on these pages. The
 // caller holds the index lock.
-DataFileInfo check_data_file(const File& file, PageCheck what);
+void check_data_file(const File& file, PageCheck what);
 
 }  // namespace ckp

@@ -34,11 +34,9 @@ class Environment {
   // Leaves everything as it is, for a forked child; unusable afterwards.
   virtual void forget() = 0;
 
-  // The data file's size must be at least `header_size` before anything else is called, and
-  // `file_size` before a transaction begins.
-  virtual std::uint64_t header_size() const = 0;
+  // What the data file's headers say, which must be there; its size must be at least this before a
+  // transaction begins.
   virtual std::uint64_t file_size() const = 0;
-  virtual std::uint64_t transaction() const = 0;  // the last one committed
 };
 
 }  // namespace ckp

@@ -20,6 +20,13 @@ constexpr Table all_tables[] = {Table::meta,        Table::runs,           Table
 
 Bytes copy(BytesView bytes) { return {bytes.begin(), bytes.end()}; }
 
+std::optional<std::string> difference_of(Table table, const TableSums& found,
+                                         const TableSums& expected) {
+  if (found == expected) return std::nullopt;
+  return fmt::format("index: table {} has {} rows with sum {:016x}, expected {} with {:016x}",
+                     to_string(table), found.count, found.sum, expected.count, expected.sum);
+}
+
 // Every row of one table against its checksum, and all together against the table's sums.
 std::optional<std::string> check_table(TableReader& tables, Table table) {
   TableSums found;
@@ -30,10 +37,7 @@ std::optional<std::string> check_table(TableReader& tables, Table table) {
     });
     RowReader rows(tables);
     if (table == Table::meta) return std::nullopt;  // holds the sums of the others
-    const TableSums expected = read_sums(rows, table);
-    if (found == expected) return std::nullopt;
-    return fmt::format("index: table {} has {} rows with sum {:016x}, expected {} with {:016x}",
-                       to_string(table), found.count, found.sum, expected.count, expected.sum);
+    return difference_of(table, found, read_sums(rows, table));
   } catch (const Error& error) {
     return error.what();
   }
@@ -45,10 +49,7 @@ class StoreIndex : public Index {
              const std::filesystem::path& lock_file, const Uuid& store,
              std::int64_t lock_timeout_ms)
       : directory_(directory), tables_(Tables::open(fs, directory, lock_file, lock_timeout_ms)) {
-    const bool claimed = claimed_by(store);
-    check_tables();
-    check_rows_once();
-    if (claimed) return;
+    if (claimed_by(store)) return;
     tables_->write([&](TableWriter& tables) {
       RowWriter rows(tables);
       if (!rows.get(Table::meta, row_key::store())) {
@@ -75,24 +76,36 @@ class StoreIndex : public Index {
 
   std::vector<RunRecord> runs() const override {
     std::vector<RunRecord> result;
-    for (const auto& run : *run_list()) result.push_back(*run);
+    const auto list = run_list().runs;
+    for (const auto& run : *list) result.push_back(*run);
     return result;
   }
 
-  std::shared_ptr<const RunList> run_list() const override {
+  ListedRuns run_list() const override {
     RunCache::Rows found = run_cache_.rows();
     TableSums expected;
+    bool changed = true;
     tables_->read([&](TableReader& tables) {
-      found.begin();
+      RowReader rows(tables);
+      expected = read_sums(rows, Table::runs);
+      changed = expected != found.sums_before();
+      if (!changed) return;
       tables.scan(Table::runs, {}, [&](BytesView key, BytesView value) {
         found.add(check_row(Table::runs, key, value), value);
         return true;
       });
-      RowReader rows(tables);
-      expected = read_sums(rows, Table::runs);
     });
-    check_count(Table::runs, found.count(), expected);
-    return run_cache_.list_of(std::move(found));
+    if (!changed) return {found.list_before(), expected};
+    if (const auto problem = difference_of(Table::runs, found.sums(), expected)) {
+      throw Error(ErrorCode::corrupt, *problem);
+    }
+    return {run_cache_.list_of(std::move(found)), expected};
+  }
+
+  TableSums run_sums() const override {
+    TableSums sums;
+    read([&](RowReader& rows) { sums = read_sums(rows, Table::runs); });
+    return sums;
   }
 
   std::vector<Uuid> run_ids() const override {
@@ -239,22 +252,6 @@ class StoreIndex : public Index {
       }
     });
     return problems;
-  }
-
-  void check_tables() const {
-    tables_->read([](TableReader& tables) {
-      for (const Table table : all_tables) {
-        tables.scan(table, {}, [](BytesView, BytesView) { return false; });
-      }
-    });
-  }
-
-  // A rotten key hides its row from those who look for it: as long as it is quick, every row is
-  // looked at before the first question.
-  void check_rows_once() const {
-    if (!tables_->was_small()) return;
-    const auto problems = check_rows();
-    if (!problems.empty()) throw Error(ErrorCode::corrupt, problems.front());
   }
 
   void read(const std::function<void(RowReader&)>& body) const {

@@ -58,6 +58,12 @@ void add(IndexSummary& to, const IndexSummary& from);
 // Of an index that has had these changes and no others. Nothing may be put twice.
 IndexSummary summary_of(const std::function<void(IndexUpdate&)>& changes);
 
+// Runs, and what tells them from others: where the sums are the same, so are the runs.
+struct ListedRuns {
+  std::shared_ptr<const RunList> runs;
+  TableSums sums;
+};
+
 // Thrown by Index::open: another version of the library made this index. It is to be made anew,
 // which is no news to anybody.
 class OtherIndexSchema : public Error {
@@ -93,7 +99,8 @@ class Index {
 
   virtual std::vector<RunRecord> runs() const = 0;  // by the time they were created
   // The same, decoded once and shared: what has not changed is what it was the last time.
-  virtual std::shared_ptr<const RunList> run_list() const = 0;
+  virtual ListedRuns run_list() const = 0;
+  virtual TableSums run_sums() const = 0;         // those of run_list
   virtual std::vector<Uuid> run_ids() const = 0;  // in their own order
   // Of several the one that was created first.
   virtual std::optional<RunRecord> run_named(std::string_view name) const = 0;

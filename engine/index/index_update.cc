@@ -56,8 +56,7 @@ void RowUpdate::put_checkpoint(const CheckpointRecord& checkpoint) {
   rows_.put(Table::checkpoints,
             row_key::checkpoint(checkpoint.run, checkpoint.commit, checkpoint.id),
             encode(checkpoint));
-  const Bytes payload = encode_search_payload(checkpoint);
-  for (const SearchRow& row : search_rows(checkpoint)) rows_.put(row.table, row.key, payload);
+  for (const SearchRow& row : search_rows(checkpoint)) rows_.put(row.table, row.key, row.payload);
 }
 
 void RowUpdate::erase_checkpoint(const Uuid& checkpoint) {

@@ -178,9 +178,7 @@ class LmdbEnvironment : public Environment {
 
   bool is_open() const override { return env_ != nullptr; }
   void forget() override { env_ = nullptr; }
-  std::uint64_t header_size() const override { return 2 * page_size_; }
   std::uint64_t file_size() const override { return (info().me_last_pgno + 1) * page_size_; }
-  std::uint64_t transaction() const override { return info().me_last_txnid; }
 
  private:
   // With a map of `size`, or a half, a quarter, ... where the address space is limited.

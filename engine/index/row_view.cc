@@ -49,17 +49,25 @@ CheckpointRecord RowView::checkpoint(const MetricEntry& entry) {
 
 std::vector<CheckpointRecord> RowView::checkpoints(const Uuid& run) {
   std::vector<CheckpointRecord> all;
-  each_checkpoint(run, [&](CheckpointRecord one) {
+  each_checkpoint(run, false, [&](CheckpointRecord one) {
     all.push_back(std::move(one));
     return true;
   });
   return all;
 }
 
-void RowView::each_checkpoint(const Uuid& run, const std::function<bool(CheckpointRecord)>& visit) {
-  rows_.scan_prefix(
-      Table::checkpoints, row_key::run_checkpoints(run),
-      [&](BytesView, BytesView payload) { return visit(decode_checkpoint(payload)); });
+void RowView::each_checkpoint(const Uuid& run, bool backwards,
+                              const std::function<bool(CheckpointRecord)>& visit) {
+  rows_.scan_range(Table::checkpoints, row_key::run_checkpoints(run), 0, UINT64_MAX - 1, backwards,
+                   [&](BytesView, BytesView payload) { return visit(decode_checkpoint(payload)); });
+}
+
+void RowView::each_save(const Uuid& run, const std::function<void(const SaveEntry&)>& visit) {
+  rows_.scan_range(Table::run_metrics, row_key::run_attempts(run), 0, UINT32_MAX, false,
+                   [&](BytesView key, BytesView payload) {
+                     visit(decode_save(key, payload));
+                     return true;
+                   });
 }
 
 }  // namespace ckp

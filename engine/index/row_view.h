@@ -17,8 +17,9 @@ class RowView : public SearchView {
   std::optional<std::uint32_t> newest_attempt(const Uuid& run) override;
   CheckpointRecord checkpoint(const MetricEntry& entry) override;
   std::vector<CheckpointRecord> checkpoints(const Uuid& run) override;
-  void each_checkpoint(const Uuid& run,
+  void each_checkpoint(const Uuid& run, bool backwards,
                        const std::function<bool(CheckpointRecord)>& visit) override;
+  void each_save(const Uuid& run, const std::function<void(const SaveEntry&)>& visit) override;
 
  private:
   RowReader& rows_;

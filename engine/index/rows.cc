@@ -292,38 +292,50 @@ std::uint64_t ordered_number(double value) {
   return (bits & sign_bit) != 0 ? ~bits : bits | sign_bit;
 }
 
+namespace {
+
+void put_search_payload(Writer& out, const CheckpointRecord& checkpoint) {
+  out.u32(checkpoint.attempt);
+  out.u8(static_cast<std::uint8_t>((checkpoint.resumable() ? resumable_flag : 0) |
+                                   (checkpoint.salvaged_from ? salvaged_flag : 0)));
+}
+
+}  // namespace
+
 std::vector<SearchRow> search_rows(const CheckpointRecord& checkpoint) {
   std::vector<SearchRow> rows;
-  const auto add_to_run = [&](const Bytes& prefix, std::uint64_t number) {
-    rows.push_back({Table::run_metrics, make([&](Writer& out) {
-                      out.bytes(prefix);
-                      put_ordered(out, number, 8);
-                      put_ordered(out, checkpoint.commit, 8);
-                      out.uuid(checkpoint.id);
-                    })});
+  const Bytes payload = make([&](Writer& out) { put_search_payload(out, checkpoint); });
+  const auto key_in_run = [&](const Bytes& prefix, std::uint64_t number) {
+    return make([&](Writer& out) {
+      out.bytes(prefix);
+      put_ordered(out, number, 8);
+      put_ordered(out, checkpoint.commit, 8);
+      out.uuid(checkpoint.id);
+    });
   };
   for (const auto& metric : checkpoint.metrics) {
     if (std::isnan(metric.second) || metric.first.size() > longest_metric) continue;
     const std::uint64_t number = ordered_number(metric.second);
-    rows.push_back({Table::metric_values, make([&](Writer& out) {
-                      out.bytes(row_key::metric(metric.first));
-                      put_ordered(out, number, 8);
-                      out.uuid(checkpoint.run);
-                      put_ordered(out, checkpoint.commit, 8);
-                      out.uuid(checkpoint.id);
-                    })});
-    add_to_run(row_key::run_metric(checkpoint.run, metric.first), number);
+    Bytes key = make([&](Writer& out) {
+      out.bytes(row_key::metric(metric.first));
+      put_ordered(out, number, 8);
+      out.uuid(checkpoint.run);
+      put_ordered(out, checkpoint.commit, 8);
+      out.uuid(checkpoint.id);
+    });
+    rows.push_back({Table::metric_values, std::move(key), payload});
+    rows.push_back({Table::run_metrics,
+                    key_in_run(row_key::run_metric(checkpoint.run, metric.first), number),
+                    payload});
   }
-  add_to_run(row_key::run_attempts(checkpoint.run), checkpoint.attempt);
+  rows.push_back({Table::run_metrics,
+                  key_in_run(row_key::run_attempts(checkpoint.run), checkpoint.attempt),
+                  make([&](Writer& out) {
+                    put_search_payload(out, checkpoint);
+                    out.u64(checkpoint.file_size);
+                    out.u64(static_cast<std::uint64_t>(checkpoint.created_ns));
+                  })});
   return rows;
-}
-
-Bytes encode_search_payload(const CheckpointRecord& checkpoint) {
-  return make([&](Writer& out) {
-    out.u32(checkpoint.attempt);
-    out.u8(static_cast<std::uint8_t>((checkpoint.resumable() ? resumable_flag : 0) |
-                                     (checkpoint.salvaged_from ? salvaged_flag : 0)));
-  });
 }
 
 namespace {
@@ -371,6 +383,22 @@ std::uint32_t attempt_of_key(BytesView key) {
   return static_cast<std::uint32_t>(take_ordered(in, 8));
 }
 
+SaveEntry decode_save(BytesView key, BytesView payload) {
+  SaveEntry entry;
+  Reader at(key, "index key of an attempt's checkpoint");
+  at.skip(uuid_size + 2);
+  entry.attempt = static_cast<std::uint32_t>(take_ordered(at, 8));
+  entry.commit = take_ordered(at, 8);
+  entry.checkpoint = at.uuid();
+  at.expect_end();
+  Reader in(payload, "index row of an attempt's checkpoint");
+  in.skip(5);  // what a search skips by
+  entry.file_size = in.u64();
+  entry.created_ns = static_cast<std::int64_t>(in.u64());
+  in.expect_end();
+  return entry;
+}
+
 std::uint64_t check_row(Table table, BytesView key, BytesView value) {
   const auto fail = [&](const std::string& what) {
     throw Error(ErrorCode::corrupt,
@@ -390,18 +418,39 @@ std::uint64_t check_row(Table table, BytesView key, BytesView value) {
 
 std::optional<BytesView> RowReader::get(Table table, BytesView key) {
   const auto value = tables_.get(table, key);
-  if (!value) return std::nullopt;
+  if (!value) {
+    check_before(table, key);
+    check_from(table, key);
+    return std::nullopt;
+  }
   check_row(table, key, *value);
   return payload_of(*value);
 }
 
+// The last row before a place.
+void RowReader::check_before(Table table, BytesView key) {
+  if (key.empty()) return;
+  tables_.scan_back(table, key, [&](BytesView found, BytesView value) {
+    check_row(table, found, value);
+    return false;
+  });
+}
+
+// The first row from a place on.
+void RowReader::check_from(Table table, BytesView key) {
+  tables_.scan(table, key, [&](BytesView found, BytesView value) {
+    check_row(table, found, value);
+    return false;
+  });
+}
+
 void RowReader::scan_prefix(Table table, BytesView prefix, const Visit& visit) {
+  check_before(table, prefix);
   tables_.scan(table, prefix, [&](BytesView key, BytesView value) {
-    if (key.size() < prefix.size() || !std::ranges::equal(key.first(prefix.size()), prefix)) {
-      return false;
-    }
-    check_row(table, key, value);
-    return visit(key, payload_of(value));
+    check_row(table, key, value);  // also of the first row that is none of them
+    const bool inside =
+        key.size() >= prefix.size() && std::ranges::equal(key.first(prefix.size()), prefix);
+    return inside && visit(key, payload_of(value));
   });
 }
 
@@ -415,15 +464,16 @@ void RowReader::scan_range(Table table, BytesView prefix, std::uint64_t first, s
   };
   const Bytes low = limit(first), high = limit(last + 1);
   const auto take = [&](BytesView key, BytesView value) {
+    check_row(table, key, value);
     const bool inside = back ? !std::ranges::lexicographical_compare(key, low)
                              : std::ranges::lexicographical_compare(key, high);
-    if (!inside) return false;
-    check_row(table, key, value);
-    return visit(key, payload_of(value));
+    return inside && visit(key, payload_of(value));
   };
   if (back) {
+    check_from(table, high);
     tables_.scan_back(table, high, take);
   } else {
+    check_before(table, low);
     tables_.scan(table, low, take);
   }
 }

@@ -22,8 +22,9 @@
 
 namespace ckp {
 
-// An index of another one is made anew. 2: metric_values and run_metrics.
-constexpr std::uint32_t index_schema = 2;
+// An index of another one is made anew. 2: metric_values and run_metrics. 3: sizes and times of
+// checkpoints in run_metrics.
+constexpr std::uint32_t index_schema = 3;
 
 using Bytes = std::vector<std::byte>;
 
@@ -89,15 +90,18 @@ constexpr std::size_t longest_metric = 400;
 struct SearchRow {
   Table table;
   Bytes key;
+  Bytes payload;
 };
 std::uint64_t ordered_number(double value);  // as the keys sort by it; -0 is 0, NaN has no place
 std::vector<SearchRow> search_rows(const CheckpointRecord& checkpoint);
-Bytes encode_search_payload(const CheckpointRecord& checkpoint);
 MetricEntry decode_metric_value(BytesView key, BytesView payload);  // metric_values
 MetricEntry decode_run_metric(BytesView key, BytesView payload);    // run_metrics
 std::uint32_t attempt_of_key(BytesView key);                        // run_metrics, behind metrics
+SaveEntry decode_save(BytesView key, BytesView payload);            // likewise
 
-// Reads rows and checks them. Payloads live as long as the transaction's bytes.
+// Reads rows and checks them. That a row is not there is checked, too: the rows before and behind
+// its place are looked at, so that none hides behind a key that has rotted. Payloads live as long
+// as the bytes of TableReader.
 class RowReader {
  public:
   explicit RowReader(TableReader& tables) : tables_(tables) {}
@@ -110,6 +114,8 @@ class RowReader {
                   const Visit& visit);
 
  private:
+  void check_before(Table table, BytesView key);
+  void check_from(Table table, BytesView key);
   TableReader& tables_;
 };
 

@@ -9,27 +9,23 @@ bool created_before(const RunRecord& a, const RunRecord& b) {
   return std::tie(a.created_ns, a.id) < std::tie(b.created_ns, b.id);
 }
 
-void RunCache::Rows::begin() {
-  found_.clear();
+RunCache::Rows::Rows(std::shared_ptr<const State> before) : before_(std::move(before)) {
   found_.reserve(before_->entries.size());
-  next_ = 0;
-  same_ = true;
 }
 
 void RunCache::Rows::add(std::uint64_t checksum, BytesView value) {
   // A checksum covers the key, so one that was there stands for the same run. Behind a row that
   // came, changed or went the two go on side by side.
   constexpr std::size_t window = 64;
+  sums_.add(checksum);
   const auto& before = before_->entries;
   const std::size_t end = std::min(before.size(), next_ + window);
   for (std::size_t i = next_; i < end; ++i) {
     if (before[i].checksum != checksum) continue;
-    same_ = same_ && i == next_;
     next_ = i + 1;
     found_.push_back({checksum, before[i].run, {}});
     return;
   }
-  same_ = false;
   const BytesView payload = value.first(value.size() - sizeof checksum);
   found_.push_back({checksum, nullptr, {payload.begin(), payload.end()}});
 }
@@ -40,8 +36,8 @@ RunCache::Rows RunCache::rows() const {
 }
 
 std::shared_ptr<const RunList> RunCache::list_of(Rows rows) {
-  if (rows.same_ && rows.found_.size() == rows.before_->entries.size()) return rows.before_->list;
   auto state = std::make_shared<State>();
+  state->sums = rows.sums_;
   auto list = std::make_shared<RunList>();
   for (Rows::Found& one : rows.found_) {
     if (one.run == nullptr) one.run = std::make_shared<RunRecord>(decode_run(one.payload));

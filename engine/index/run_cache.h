@@ -21,6 +21,7 @@ class RunCache {
   };
   // In the order of the rows, with the list made of them.
   struct State {
+    TableSums sums;  // of these rows
     std::vector<Entry> entries;
     std::shared_ptr<const RunList> list = std::make_shared<RunList>();
   };
@@ -28,11 +29,13 @@ class RunCache {
   // The rows of a scan of the table `runs`, compared with those of the last one as they come.
   class Rows {
    public:
-    explicit Rows(std::shared_ptr<const State> before) : before_(std::move(before)) {}
-    void begin();  // anew
+    explicit Rows(std::shared_ptr<const State> before);
+    // Of the last scan. Where the sums are the same, so are the rows.
+    const TableSums& sums_before() const { return before_->sums; }
+    const std::shared_ptr<const RunList>& list_before() const { return before_->list; }
     // `value`: with its checksum, which has been checked.
     void add(std::uint64_t checksum, BytesView value);
-    std::size_t count() const { return found_.size(); }
+    const TableSums& sums() const { return sums_; }
 
    private:
     friend class RunCache;
@@ -42,9 +45,9 @@ class RunCache {
       Bytes payload;                         // of that
     };
     std::shared_ptr<const State> before_;
+    TableSums sums_;
     std::vector<Found> found_;
     std::size_t next_ = 0;
-    bool same_ = true;
   };
 
   Rows rows() const;

@@ -1,24 +1,24 @@
 // Locking, checks before trust, and growth, around the environment.
 #include <fmt/format.h>
 
+#include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 
 #include "ckp/error.h"
 #include "index/data_file.h"
 #include "index/environment.h"
 #include "index/index_lock.h"
+#include "index/paged_tables.h"
 #include "index/tables.h"
 #include "io/host.h"
 
 namespace ckp {
 namespace {
 
-// LMDB believes what it maps: a page that has rotted is a crash or a wrong answer. So every page is
-// walked before LMDB sees the file, as long as that takes no more than some 0.2 s.
+// LMDB believes what it maps: a page that has rotted is a crash or a wrong answer. So before a
+// change every page is walked, as long as that takes no more than some 0.2 s.
 constexpr std::uint64_t largest_walked = 256u << 20;
-constexpr std::uint64_t largest_small = 32u << 20;
 
 class LockedTables : public Tables {
  public:
@@ -29,30 +29,20 @@ class LockedTables : public Tables {
         lock_(fs, lock_file, lock_timeout_ms),
         process_(process_id()) {
     fs_.make_directory(directory_);
+    {
+      const auto held = lock_.acquire(LockKind::shared);
+      if (open_file()) return;
+    }
     const auto held = lock_.acquire(LockKind::exclusive);
-    const auto before = fs_.status(data_path());
-    bool fresh = !before || before->size == 0;
-    if (!fresh) {
-      const auto file = fs_.open(data_path(), OpenMode::read);
-      const bool walk = before->size <= largest_walked;
-      const PageCheck check = walk ? PageCheck::all : PageCheck::directory;
-      was_small_ = before->size <= largest_small;
-      fresh = check_data_file(*file, check).transaction == 0;
-    }
-    environment_ = Environment::open(directory_, fresh);
-    const auto after = fs_.status(data_path());
-    if (!after || (before && before->inode != after->inode)) {
-      throw Error(ErrorCode::io,
-                  fmt::format("{}: the index was replaced while it was opened; open it again",
-                              directory_.string()));
-    }
-    device_ = after->device;
-    inode_ = after->inode;
-    if (fresh) extend_file();
+    if (open_file()) return;
+    environment_ = Environment::open(directory_, true);
+    take_identity();
+    extend_file();
+    if (!open_file()) throw_replaced();
   }
 
   ~LockedTables() override {
-    if (process_ != process_id()) environment_->forget();
+    if (environment_ != nullptr && process_ != process_id()) environment_->forget();
   }
   LockedTables(const LockedTables&) = delete;
   LockedTables& operator=(const LockedTables&) = delete;
@@ -60,16 +50,16 @@ class LockedTables : public Tables {
   void read(const std::function<void(TableReader&)>& body) const override {
     check_process();
     const auto held = lock_.acquire(LockKind::shared);
-    while (!try_read(body)) {
-      const std::unique_lock own(mutex_);  // waits for this process's readers
-      environment_->grow();
-    }
+    const auto state = newest();
+    body(*state->reader());
   }
 
   void write(const std::function<void(TableWriter&)>& body) override {
     check_process();
     const auto held = lock_.acquire(LockKind::exclusive);
-    const std::unique_lock own(mutex_);
+    const std::lock_guard own(mutex_);
+    check_usable();
+    if (environment_ == nullptr) open_environment();
     while (!try_write(body)) environment_->grow();
     extend_file();
   }
@@ -81,14 +71,12 @@ class LockedTables : public Tables {
     file->close();
   }
 
-  bool was_small() const override { return was_small_; }
-
   std::vector<std::string> check_pages() const override {
     check_process();
     const auto held = lock_.acquire(LockKind::shared);
     if (!is_current()) return {fmt::format("{}: the index was replaced", data_path().string())};
     try {
-      check_data_file(*fs_.open(data_path(), OpenMode::read), PageCheck::all);
+      check_data_file(*file_, PageCheck::all);
     } catch (const Error& error) {
       return {error.what()};
     }
@@ -98,14 +86,12 @@ class LockedTables : public Tables {
   format::IndexStamp stamp() const override {
     check_process();
     const auto held = lock_.acquire(LockKind::shared);
-    const std::shared_lock own(mutex_);
-    check_usable();
+    const auto state = newest();
     const auto status = fs_.status(data_path());
     if (!status) {
       throw Error(ErrorCode::corrupt, fmt::format("{}: the index is gone", data_path().string()));
     }
-    return {status->device, status->inode, status->size, status->changed_ns,
-            environment_->transaction()};
+    return {status->device, status->inode, status->size, status->changed_ns, state->transaction()};
   }
 
   bool is_current() const override {
@@ -128,35 +114,66 @@ class LockedTables : public Tables {
                     directory_.string(), process_));
   }
 
-  // Before anything of the map is touched. A file that was replaced at its path is reachable by
-  // nobody who would shorten it.
+  // False when there is none, or no table has been made in it yet.
+  bool open_file() {
+    const auto status = fs_.status(data_path());
+    if (!status || status->size == 0) return false;
+    file_ = fs_.open(data_path(), OpenMode::read);
+    take_identity();
+    state_ = std::make_shared<PagedTables>(file_);
+    return state_->transaction() != 0;
+  }
+
+  void take_identity() {
+    const auto status = file_ != nullptr ? file_->status() : fs_.status(data_path());
+    if (!status) throw_replaced();
+    device_ = status->device;
+    inode_ = status->inode;
+  }
+
+  [[noreturn]] void throw_replaced() const {
+    throw Error(ErrorCode::io,
+                fmt::format("{}: the index was replaced while it was opened; open it again",
+                            directory_.string()));
+  }
+
+  // LMDB would make a file where there is none.
+  void open_environment() {
+    if (!is_current()) throw_replaced();
+    const bool walk = file_->status().size <= largest_walked;
+    check_data_file(*file_, walk ? PageCheck::all : PageCheck::directory);
+    environment_ = Environment::open(directory_, false);
+    if (is_current()) return;
+    environment_.reset();
+    throw_replaced();
+  }
+
+  // The state that the last commit left.
+  std::shared_ptr<const PagedTables> newest() const {
+    const std::lock_guard own(mutex_);
+    check_usable();
+    if (!state_->is_newest()) state_ = std::make_shared<PagedTables>(file_);
+    return state_;
+  }
+
+  // Before anything of a map is touched.
   void check_usable() const {
-    if (!failure_.empty() || !environment_->is_open()) {
+    if (!failure_.empty() || (environment_ != nullptr && !environment_->is_open())) {
       throw Error(failure_code_,
                   fmt::format("{} (earlier); open the store anew",
                               failure_.empty() ? "growing the index failed" : failure_));
     }
-    const auto status = fs_.status(data_path());
-    if (!status || !is_ours(*status)) return;
-    if (status->size < environment_->header_size() || status->size < environment_->file_size()) {
-      throw Error(ErrorCode::corrupt, fmt::format("{}: the file has only {} bytes",
-                                                  data_path().string(), status->size));
+    const std::uint64_t size = file_->status().size;
+    std::uint64_t needed = state_->size();
+    if (environment_ != nullptr && size >= needed) needed = environment_->file_size();
+    if (size < needed) {
+      throw Error(ErrorCode::corrupt,
+                  fmt::format("{}: the file has only {} bytes", data_path().string(), size));
     }
-  }
-
-  // False when another process has grown the map.
-  bool try_read(const std::function<void(TableReader&)>& body) const {
-    const std::shared_lock own(mutex_);
-    check_usable();
-    const auto transaction = environment_->begin(false);
-    if (transaction == nullptr) return false;
-    body(*transaction);
-    return true;
   }
 
   // False when the map must grow first, be it for this change or for another process's.
   bool try_write(const std::function<void(TableWriter&)>& body) {
-    check_usable();
     const auto transaction = environment_->begin(true);
     if (transaction == nullptr) return false;
     try {
@@ -194,11 +211,10 @@ class LockedTables : public Tables {
   const std::filesystem::path directory_;
   const IndexLock lock_;
   const std::uint32_t process_;
-  // Shared: a transaction runs, or may begin. Exclusive: the map may move. Taken after the index
-  // lock. A writer never waits for it: each reader would hold the index lock.
-  mutable std::shared_mutex mutex_;
-  std::unique_ptr<Environment> environment_;
-  bool was_small_ = false;
+  std::unique_ptr<Environment> environment_;  // null until the first change
+  std::shared_ptr<const File> file_;
+  mutable std::mutex mutex_;  // taken after the index lock
+  mutable std::shared_ptr<const PagedTables> state_;
   std::uint64_t device_ = 0, inode_ = 0;
   ErrorCode failure_code_ = ErrorCode::io;
   std::string failure_;  // of a commit; empty: none

@@ -26,15 +26,16 @@ enum class Table : std::uint8_t {
   chunks = 5,          // content id, pack uuid, number -> raw size, raw digest
   pack_chunks = 6,     // pack uuid, number -> content id
   metric_values = 7,   // metric, value, run uuid, commit, checkpoint uuid -> what a search skips by
-  run_metrics = 8,     // run uuid, metric, value, commit, checkpoint uuid -> the same
+  run_metrics = 8,     // run uuid, metric, value, commit, checkpoint uuid -> the same; behind all
+                       // metrics attempt, commit, checkpoint uuid -> the same, size, time
 };
 constexpr std::size_t table_count = 9;
 std::string_view to_string(Table table);
 
 using BytesView = std::span<const std::byte>;
 
-// A consistent view of all tables inside one transaction. Bytes handed out live until the next
-// change in this transaction, or its end.
+// A consistent view of all tables inside one transaction. Bytes handed out by `get` live until its
+// next call or a change, those of a row that is visited until `visit` returns.
 class TableReader {
  public:
   virtual ~TableReader() = default;
@@ -53,10 +54,12 @@ class TableWriter : public TableReader {
   virtual bool erase(Table table, BytesView key) = 0;                 // false when absent
 };
 
-// One database environment: several threads, several processes, one writer at a time.
+// One database environment: several threads, several processes, one writer at a time. Reading takes
+// ordinary reads, each page checked first; only a change lets the database have the file, after a
+// walk over its pages. A page that is damaged is Error(corrupt) either way.
 class Tables {
  public:
-  // Opens the environment in `directory`, making both when absent. Waits for the lock at most
+  // Opens the tables in `directory`, making both when absent. Waits for the lock at most
   // `lock_timeout_ms` each time, then throws Error(locked).
   static std::unique_ptr<Tables> open(FileSystem& fs, const std::filesystem::path& directory,
                                       const std::filesystem::path& lock_file,
@@ -72,11 +75,8 @@ class Tables {
   // Makes every commit so far durable.
   virtual void sync() = 0;
 
-  // Whether every page was walked when the environment was opened, and there are so few that
-  // reading every row costs no more than some ten milliseconds.
-  virtual bool was_small() const = 0;
-  // Walks the pages on disk without the database's help: what is wrong, or nothing. The database
-  // may crash on a page that this refuses.
+  // Walks all pages on disk: what is wrong, or nothing. The database may crash on a page that this
+  // refuses.
   virtual std::vector<std::string> check_pages() const = 0;
 
   virtual format::IndexStamp stamp() const = 0;

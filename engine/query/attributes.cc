@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "query/history_source.h"
+
 namespace ckp {
 namespace {
 
@@ -28,8 +30,8 @@ Operand started(const Subject& subject, Scratch&) {
 
 Operand ended(const Subject& subject, Scratch&) {
   if (subject.run.status == RunStatus::in_progress) return {};
-  const auto all = subject.history->checkpoints();
-  if (!all.empty()) return Operand::of_time(all.back().created_ns);
+  const CheckpointTotals& all = subject.history->totals();
+  if (all.count > 0) return Operand::of_time(all.last_created_ns);
   const auto& attempts = subject.run.attempts;
   if (attempts.empty() || attempts.back().last_seen_ns == 0) return {};
   return Operand::of_time(attempts.back().last_seen_ns);
@@ -72,9 +74,7 @@ Operand newest_devices(const Subject& subject, Scratch&) {
 }
 
 Operand total_size(const Subject& subject, Scratch&) {
-  std::uint64_t sum = 0;
-  for (const CheckpointRecord& one : subject.history->checkpoints()) sum += one.file_size;
-  return Operand::of_size(sum);
+  return Operand::of_size(subject.history->totals().size);
 }
 
 template <auto field>
@@ -134,7 +134,7 @@ const Attribute attributes[] = {
      },
      "that run's checkpoint, 32 hexadecimal digits"},
     {"checkpoints", "", Type::number, From::history,
-     [](const Subject& s, Scratch&) { return Operand::of_size(s.history->checkpoints().size()); },
+     [](const Subject& s, Scratch&) { return Operand::of_size(s.history->totals().count); },
      "how many the run has, superseded ones included"},
     {"total_size", "", Type::number, From::history, total_size, "bytes of all their files"},
     {"checkpoint_id", "", Type::text, From::checkpoint,

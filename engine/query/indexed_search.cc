@@ -97,7 +97,7 @@ struct UuidHash {
 // A run that the filter does not rule out by its record.
 struct Candidate {
   std::size_t position = 0;
-  const RunRecord* run = nullptr;
+  SharedRun run;
   std::shared_ptr<ViewSource> source = {};
   std::unique_ptr<RunHistory> history = {};
 };
@@ -140,7 +140,7 @@ class IndexedSearch {
   bool find_candidates(const RunList& runs) {
     for (std::size_t i = 0; i < runs.size(); ++i) {
       if (search_.where.excludes(*runs[i], Scope::checkpoints)) continue;
-      candidates_.push_back({i, runs[i].get()});
+      candidates_.push_back({i, runs[i]});
     }
     by_id_.reserve(candidates_.size());
     for (Candidate& one : candidates_) {
@@ -167,7 +167,7 @@ class IndexedSearch {
   const RunHistory& history_of(Candidate& run) {
     if (run.history == nullptr) {
       source_of(run);
-      run.history = std::make_unique<RunHistory>(run.source, *run.run);
+      run.history = std::make_unique<RunHistory>(run.source, run.run);
     }
     return *run.history;
   }
@@ -269,7 +269,7 @@ class IndexedSearch {
   }
 
   void in_commit_order(Candidate& run) {
-    view_.each_checkpoint(run.run->id, [&](CheckpointRecord one) {
+    view_.each_checkpoint(run.run->id, false, [&](CheckpointRecord one) {
       if (!budget_.take_record()) return false;
       if (counts(run, one)) consider(run, std::move(one));
       return matches_.size() < search_.limit && !budget_.spent;
@@ -330,6 +330,11 @@ std::optional<std::vector<FoundCheckpoint>> search_indexed(const Search& search,
                                                            const RunList& runs, SearchView& view,
                                                            const SearchEffort& effort) {
   return IndexedSearch(search, view, effort).answer(runs);
+}
+
+void use_indexed_history(const SharedRun& run, SearchView& view, const UseHistory& use) {
+  ReadBudget unlimited;
+  use(RunHistory(std::make_shared<ViewSource>(*run, view, unlimited), run));
 }
 
 std::optional<CheckpointRecord> best_indexed(const RunRecord& run, const std::string& metric,

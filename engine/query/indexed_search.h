@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ckp/search.h"
+#include "query/search.h"
 #include "query/search_view.h"
 #include "query/view_source.h"
 
@@ -27,6 +28,9 @@ bool may_be_indexed(const Search& search);
 std::optional<std::vector<FoundCheckpoint>> search_indexed(const Search& search,
                                                            const RunList& runs, SearchView& view,
                                                            const SearchEffort& effort = {});
+
+// The run with what `view` knows of its checkpoints: they are read only where that is not enough.
+void use_indexed_history(const SharedRun& run, SearchView& view, const UseHistory& use);
 
 // What ckp::best finds on the run's line; nothing also when the index cannot say.
 std::optional<CheckpointRecord> best_indexed(const RunRecord& run, const std::string& metric,

@@ -130,10 +130,7 @@ Operand Operand::of_value(const Value& value) {
   return operand;
 }
 
-Subject subject_of(const RunHistory& run) {
-  const auto line = run.line();
-  return {run.run(), Scope::runs, &run, line.empty() ? nullptr : line.back()};
-}
+Subject subject_of(const RunHistory& run) { return {run.run(), Scope::runs, &run, run.latest()}; }
 
 Subject subject_of(const RunHistory& run, const CheckpointRecord& checkpoint) {
   return {run.run(), Scope::checkpoints, &run, &checkpoint};

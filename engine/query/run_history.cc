@@ -12,27 +12,20 @@ bool in_commit_order(const CheckpointRecord& a, const CheckpointRecord& b) {
   return std::tie(a.commit, a.id) < std::tie(b.commit, b.id);
 }
 
-const CheckpointRecord* last_with(std::span<const CheckpointRecord* const> line,
-                                  const std::string& metric) {
-  const auto found = std::find_if(line.rbegin(), line.rend(),
-                                  [&](const auto* one) { return one->metrics.contains(metric); });
-  return found == line.rend() ? nullptr : *found;
-}
-
 }  // namespace
 
 RunHistory::RunHistory(RunRecord run, std::vector<CheckpointRecord> checkpoints)
-    : run_(std::move(run)) {
+    : run_(std::make_shared<const RunRecord>(std::move(run))) {
   take(std::move(checkpoints));
 }
 
-RunHistory::RunHistory(std::shared_ptr<HistorySource> source, RunRecord run)
+RunHistory::RunHistory(std::shared_ptr<HistorySource> source, std::shared_ptr<const RunRecord> run)
     : run_(std::move(run)), source_(std::move(source)) {}
 
 void RunHistory::take(std::vector<CheckpointRecord> checkpoints) const {
   checkpoints_ = std::move(checkpoints);
   std::sort(checkpoints_.begin(), checkpoints_.end(), in_commit_order);
-  line_ = line_of(run_, checkpoints_);
+  line_ = line_of(*run_, checkpoints_);
 }
 
 void RunHistory::load() const {
@@ -57,11 +50,50 @@ bool RunHistory::on_line(const CheckpointRecord& checkpoint) const {
                             [](const auto* a, const auto* b) { return in_commit_order(*a, *b); });
 }
 
+const CheckpointRecord* RunHistory::keep(std::optional<CheckpointRecord> found) const {
+  if (!found) return nullptr;
+  known_.push_back(std::make_shared<const CheckpointRecord>(std::move(*found)));
+  return known_.back().get();
+}
+
+const CheckpointRecord* RunHistory::latest() const {
+  if (!latest_) {
+    latest_ = source_ != nullptr ? keep(source_->latest(nullptr))
+              : line_.empty()    ? nullptr
+                                 : line_.back();
+  }
+  return *latest_;
+}
+
+const CheckpointRecord* RunHistory::last_with(const std::string& metric) const {
+  if (source_ != nullptr) return keep(source_->latest(&metric));
+  const auto found = std::find_if(line_.rbegin(), line_.rend(),
+                                  [&](const auto* one) { return one->metrics.contains(metric); });
+  return found == line_.rend() ? nullptr : *found;
+}
+
+const CheckpointTotals& RunHistory::totals() const {
+  if (totals_ != nullptr) return *totals_;
+  CheckpointTotals totals;
+  if (source_ != nullptr) {
+    totals = source_->totals();
+  } else {
+    for (const CheckpointRecord& one : checkpoints_) {
+      ++totals.count;
+      totals.size += one.file_size;
+      totals.last_created_ns = one.created_ns;
+      add_newest(totals, one.attempt, one.created_ns);
+    }
+  }
+  totals_ = std::make_shared<const CheckpointTotals>(std::move(totals));
+  return *totals_;
+}
+
 const CheckpointRecord* RunHistory::best() const {
   if (!best_) {
-    const auto direction = run_.directions.find(run_.best_metric);
-    best_ =
-        direction == run_.directions.end() ? nullptr : best_by(run_.best_metric, direction->second);
+    const auto direction = run_->directions.find(run_->best_metric);
+    best_ = direction == run_->directions.end() ? nullptr
+                                                : best_by(run_->best_metric, direction->second);
   }
   return *best_;
 }
@@ -70,35 +102,31 @@ const CheckpointRecord* RunHistory::best_by(const std::string& metric, Better be
   if (source_ == nullptr || !source_->knows_best_of(metric)) {
     return best_of(line(), metric, better);
   }
-  auto found = source_->best_of(metric, better);
-  if (!found) return nullptr;
-  known_.push_back(std::make_shared<const CheckpointRecord>(std::move(*found)));
-  return known_.back().get();
+  return keep(source_->best_of(metric, better));
 }
 
 double RunHistory::hours_of(std::size_t attempt) const {
   constexpr double ns_per_hour = 3.6e12;
-  const Attempt& one = run_.attempts[attempt];
+  const Attempt& one = run_->attempts[attempt];
   std::int64_t end = std::max(one.started_ns, one.last_seen_ns);
-  if (attempt + 1 < run_.attempts.size()) {
-    end = std::max(end, run_.attempts[attempt + 1].previous_seen_ns);
+  if (attempt + 1 < run_->attempts.size()) {
+    end = std::max(end, run_->attempts[attempt + 1].previous_seen_ns);
   }
-  for (const CheckpointRecord& checkpoint : checkpoints()) {
-    if (checkpoint.attempt == one.number) end = std::max(end, checkpoint.created_ns);
-  }
+  const auto newest = totals().newest_ns.find(one.number);
+  if (newest != totals().newest_ns.end()) end = std::max(end, newest->second);
   return static_cast<double>(end - one.started_ns) / ns_per_hour;
 }
 
 double RunHistory::hours() const {
   double sum = 0;
-  for (std::size_t i = 0; i < run_.attempts.size(); ++i) sum += hours_of(i);
+  for (std::size_t i = 0; i < run_->attempts.size(); ++i) sum += hours_of(i);
   return sum;
 }
 
 double RunHistory::device_hours() const {
   double sum = 0;
-  for (std::size_t i = 0; i < run_.attempts.size(); ++i) {
-    sum += hours_of(i) * run_.attempts[i].devices;
+  for (std::size_t i = 0; i < run_->attempts.size(); ++i) {
+    sum += hours_of(i) * run_->attempts[i].devices;
   }
   return sum;
 }
@@ -108,7 +136,7 @@ std::optional<double> RunHistory::metric(const std::string& name, Pick pick) con
     if (one.pick == pick && one.name == name) return one.value;
   }
   const CheckpointRecord* const found =
-      pick == Pick::last ? last_with(line(), name)
+      pick == Pick::last ? last_with(name)
                          : best_by(name, pick == Pick::min ? Better::lower : Better::higher);
   std::optional<double> value;
   if (found != nullptr) value = found->metrics.at(name);

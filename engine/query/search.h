@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "ckp/search.h"
+#include "query/search_view.h"
 
 namespace ckp {
 
@@ -13,9 +14,14 @@ using LoadCheckpoints = std::function<std::vector<CheckpointRecord>(const RunRec
 FoundCheckpoint found_checkpoint(const Search& search, const RunHistory& history,
                                  const CheckpointRecord& checkpoint);
 
-std::vector<FoundRun> search_runs(const Search& search, std::vector<RunRecord> runs,
-                                  const LoadCheckpoints& load);
-std::vector<FoundCheckpoint> search_checkpoints(const Search& search, std::vector<RunRecord> runs,
+// Calls `use` once, while the run's history is there.
+using UseHistory = std::function<void(const RunHistory&)>;
+using WithHistory = std::function<void(const SharedRun&, const UseHistory& use)>;
+WithHistory from_records(LoadCheckpoints load);
+
+std::vector<FoundRun> search_runs(const Search& search, const RunList& runs,
+                                  const WithHistory& with_history);
+std::vector<FoundCheckpoint> search_checkpoints(const Search& search, const RunList& runs,
                                                 const LoadCheckpoints& load);
 
 }  // namespace ckp

@@ -25,8 +25,18 @@ struct MetricEntry {
   friend bool operator==(const MetricEntry&, const MetricEntry&) = default;
 };
 
+// What is known of a checkpoint without its record, whatever metrics it has.
+struct SaveEntry {
+  std::uint32_t attempt = 0;
+  std::uint64_t commit = 0;
+  Uuid checkpoint;
+  std::uint64_t file_size = 0;
+  std::int64_t created_ns = 0;
+};
+
 // Runs that nobody changes: shared, not copied.
-using RunList = std::vector<std::shared_ptr<const RunRecord>>;
+using SharedRun = std::shared_ptr<const RunRecord>;
+using RunList = std::vector<SharedRun>;
 
 // Both ends included.
 struct ValueRange {
@@ -53,8 +63,11 @@ class SearchView {
   virtual CheckpointRecord checkpoint(const MetricEntry& entry) = 0;
   // In commit order.
   virtual std::vector<CheckpointRecord> checkpoints(const Uuid& run) = 0;
-  virtual void each_checkpoint(const Uuid& run,
+  // The same, or the last first, until `visit` says false.
+  virtual void each_checkpoint(const Uuid& run, bool backwards,
                                const std::function<bool(CheckpointRecord)>& visit) = 0;
+  // By attempt, then commit.
+  virtual void each_save(const Uuid& run, const std::function<void(const SaveEntry&)>& visit) = 0;
 };
 
 }  // namespace ckp

@@ -12,6 +12,34 @@ std::vector<CheckpointRecord> ViewSource::checkpoints() {
   return all;
 }
 
+CheckpointTotals ViewSource::totals() {
+  CheckpointTotals totals;
+  std::tuple<std::uint64_t, Uuid> last;
+  view_.each_save(run_.id, [&](const SaveEntry& one) {
+    budget_.take_entry();
+    const std::tuple place(one.commit, one.checkpoint);
+    if (totals.count == 0 || last < place) {
+      last = place;
+      totals.last_created_ns = one.created_ns;
+    }
+    ++totals.count;
+    totals.size += one.file_size;
+    add_newest(totals, one.attempt, one.created_ns);
+  });
+  return totals;
+}
+
+std::optional<CheckpointRecord> ViewSource::latest(const std::string* metric) {
+  std::optional<CheckpointRecord> found;
+  view_.each_checkpoint(run_.id, true, [&](CheckpointRecord one) {
+    budget_.take_record();
+    const bool fits = (metric == nullptr || one.metrics.contains(*metric)) && on_line(one);
+    if (fits) found = std::move(one);
+    return !fits;
+  });
+  return found;
+}
+
 bool ViewSource::on_line(const CheckpointRecord& checkpoint) {
   return !checkpoint.salvaged_from &&
          is_on_line(checkpoint.attempt, checkpoint.commit, checkpoint.id);

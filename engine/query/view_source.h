@@ -36,6 +36,8 @@ class ViewSource : public HistorySource {
       : run_(run), view_(view), budget_(budget) {}
 
   std::vector<CheckpointRecord> checkpoints() override;
+  CheckpointTotals totals() override;
+  std::optional<CheckpointRecord> latest(const std::string* metric) override;
   bool on_line(const CheckpointRecord& checkpoint) override;
   bool on_line(const MetricEntry& entry);
   bool knows_best_of(const std::string& metric) override { return view_.has_order_of(metric); }

@@ -68,7 +68,8 @@ struct Store::Impl {
 
   // Of one that no process has ended: who holds it, and since when nobody does.
   void tell_whether_alive(RunRecord& record) const;
-  RunList runs() const;
+  RunList runs() const;  // by the time they were created
+  RunList runs_from_files() const;
   RunRecord run(std::string_view name_or_id) const;
   // Only by the index, and only by its whole name.
   std::optional<RunRecord> run_named(std::string_view name) const;
@@ -169,24 +170,27 @@ void Store::Impl::tell_whether_alive(RunRecord& record) const {
 }
 
 RunList Store::Impl::runs() const {
-  RunList all;
-  FileSystem& fs = core->fs();
-  const bool asked = core->ask([&](const Index& index) { all = *index.run_list(); });
-  if (!asked || !list_returned_runs(*core, all)) {
-    all.clear();
-    const LaterFacts facts = facts_from_files();
-    for (const std::string& directory : list_run_directories(fs, core->layout())) {
-      if (auto record = read_run(fs, list_run(fs, core->layout(), directory))) {
-        facts.apply_to(*record);
-        all.push_back(std::make_shared<RunRecord>(std::move(*record)));
-      }
-    }
-  }
+  ListedRuns listed;
+  const bool asked = core->ask([&](const Index& index) { listed = index.run_list(); });
+  RunList all = asked && list_returned_runs(*core, listed) ? *listed.runs : runs_from_files();
   for (std::shared_ptr<const RunRecord>& record : all) {
     if (record->status != RunStatus::in_progress) continue;
     RunRecord told = *record;
     tell_whether_alive(told);
     record = std::make_shared<RunRecord>(std::move(told));
+  }
+  return all;
+}
+
+RunList Store::Impl::runs_from_files() const {
+  RunList all;
+  FileSystem& fs = core->fs();
+  const LaterFacts facts = facts_from_files();
+  for (const std::string& directory : list_run_directories(fs, core->layout())) {
+    if (auto record = read_run(fs, list_run(fs, core->layout(), directory))) {
+      facts.apply_to(*record);
+      all.push_back(std::make_shared<RunRecord>(std::move(*record)));
+    }
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a->created_ns < b->created_ns; });
@@ -195,12 +199,12 @@ RunList Store::Impl::runs() const {
 
 std::optional<RunRecord> Store::Impl::run_named(std::string_view name) const {
   std::optional<RunRecord> found;
-  std::vector<Uuid> known;
+  bool complete = false;
   core->ask([&](const Index& index) {
     found = index.run_named(name);
-    if (found) known = index.run_ids();
+    complete = found && !lacks_a_run(*core, index);
   });
-  if (!found || lacks_a_run(*core, known)) return std::nullopt;
+  if (!complete) return std::nullopt;
   if (found->status == RunStatus::in_progress) tell_whether_alive(*found);
   return found;
 }
@@ -325,8 +329,13 @@ std::optional<std::string> Store::source_diff(const RunRecord& run, std::uint32_
 }
 
 std::vector<FoundRun> Store::find_runs(const Search& search) const {
-  return search_runs(search, copies(impl_->runs_of(search)),
-                     [&](const RunRecord& run) { return impl_->checkpoints(run); });
+  const auto with_history = [&](const SharedRun& run, const UseHistory& use) {
+    const bool asked = impl_->core->ask([&](const Index& index) {
+      index.look([&](SearchView& view) { use_indexed_history(run, view, use); });
+    });
+    if (!asked) use(RunHistory(*run, impl_->checkpoints(*run)));
+  };
+  return search_runs(search, impl_->runs_of(search), with_history);
 }
 
 std::vector<FoundCheckpoint> Store::find_checkpoints(const Search& search) const {
@@ -338,7 +347,7 @@ std::vector<FoundCheckpoint> Store::find_checkpoints(const Search& search) const
     });
   }
   if (found) return std::move(*found);
-  return search_checkpoints(search, copies(runs),
+  return search_checkpoints(search, runs,
                             [&](const RunRecord& run) { return impl_->checkpoints(run); });
 }
 

@@ -147,6 +147,25 @@ void StoreCore::close_index() {
   index_.reset();
 }
 
+void StoreCore::saw_all_runs(const AllRuns& seen) {
+  if (kind_.remote) return;
+  const std::lock_guard guard(index_mutex_);
+  all_runs_ = seen;
+}
+
+bool StoreCore::has_all_runs(const TableSums& runs) {
+  std::optional<AllRuns> seen;
+  {
+    const std::lock_guard guard(index_mutex_);
+    seen = all_runs_;
+  }
+  if (!seen || seen->runs != runs) return false;
+  const auto directory = fs_->status(layout_.runs());
+  return directory && seen->directory.device == directory->device &&
+         seen->directory.inode == directory->inode &&
+         seen->directory.changed_ns == directory->changed_ns;
+}
+
 void StoreCore::with_index(const std::function<void(const Index&)>& question) {
   question(*open_index());
 }

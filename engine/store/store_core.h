@@ -91,6 +91,15 @@ class StoreCore {
   // For a save, to which the answer is a saving and no need: like `ask`, but an index in this
   // host's cache that other hosts have left behind is not asked.
   bool ask_for_save(const std::function<void(const Index&)>& question);
+  // What `runs/` was like when every directory in it was one of a run in an index of these runs.
+  struct AllRuns {
+    FileStatus directory;
+    TableSums runs;
+  };
+  void saw_all_runs(const AllRuns& seen);
+  // Whether that is so still. Not known on a remote file system, whose times may be old.
+  bool has_all_runs(const TableSums& runs);
+
   // Makes the index right under `lock`, by resync or rebuild.
   void recover(StoreLock& lock);
   // Makes it anew, whatever its state.
@@ -123,6 +132,7 @@ class StoreCore {
   std::shared_ptr<Index> index_;
   bool other_schema_ = false;  // what open_index() met last
   std::optional<std::string> index_damage_;
+  std::optional<AllRuns> all_runs_;
 };
 
 }  // namespace ckp

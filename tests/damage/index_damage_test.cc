@@ -2,12 +2,17 @@
 // line of defence. What the checks pass must be right, and nothing may crash.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <iostream>
+#include <random>
 
 #include "damage/overlay_file_system.h"
 #include "engine/index_samples.h"
 #include "engine/sample_states.h"
 #include "support/child_process.h"
+#include "support/effort.h"
 #include "support/expect_error.h"
 #include "support/seed.h"
 
@@ -52,7 +57,8 @@ class IndexDamage : public testing::Test {
  protected:
   IndexDamage() : model_(fill(*place_.open())), sound_(test::read_bytes(place_.data())) {}
 
-  // Opens, checks and reads everything, as long as nobody complains.
+  // Opens, checks and reads everything, as long as nobody complains; or only reads, as questions
+  // do.
   Outcome look(const FileBytes& bytes) {
     test::write_bytes(place_.data(), bytes);
     std::unique_ptr<Index> index;
@@ -62,10 +68,10 @@ class IndexDamage : public testing::Test {
       return Outcome::refused;
     }
     try {
-      if (!index->check().empty()) return Outcome::found;
+      if (checks_ && !index->check().empty()) return Outcome::found;
       return test::count_wrong(*index, model_) == 0 ? Outcome::right : Outcome::wrong;
     } catch (const Error&) {
-      return Outcome::failed;  // the checks passed, reading did not
+      return checks_ ? Outcome::failed : Outcome::found;  // the checks passed, reading did not
     }
   }
 
@@ -100,15 +106,38 @@ class IndexDamage : public testing::Test {
       ++next;
     }
     std::cout << what << ": " << count << " tried, " << outcomes[Outcome::refused]
-              << " refused by open, " << outcomes[Outcome::found] << " found by check, "
-              << outcomes[Outcome::right] << " without effect, " << outcomes[Outcome::wrong]
-              << " silently wrong, " << outcomes[Outcome::failed] << " failed after check, "
-              << outcomes[Outcome::crashed] << " crashed\n";
+              << " refused by open, " << outcomes[Outcome::found] << " found by "
+              << (checks_ ? "check, " : "a question, ") << outcomes[Outcome::right]
+              << " without effect, " << outcomes[Outcome::wrong] << " silently wrong, "
+              << outcomes[Outcome::failed] << " failed after check, " << outcomes[Outcome::crashed]
+              << " crashed\n";
+  }
+
+  // The page of the tables' names, by the newer header.
+  std::uint64_t main_root() const {
+    std::array<std::uint64_t, 2> transactions{}, roots{};
+    for (std::size_t i = 0; i < 2; ++i) {
+      std::memcpy(&transactions[i], sound_.data() + 4096 * i + 16 + 128, 8);
+      std::memcpy(&roots[i], sound_.data() + 4096 * i + 16 + 72 + 40, 8);
+    }
+    return roots[transactions[0] < transactions[1] ? 1 : 0];
+  }
+  std::vector<std::uint64_t> random_bits(std::size_t count, unsigned seed) const {
+    std::mt19937_64 random(test::seed(seed));
+    std::vector<std::uint64_t> bits(count);
+    for (auto& bit : bits) bit = random() % (8 * sound_.size());
+    return bits;
+  }
+  FileBytes flipped(std::uint64_t bit) const {
+    FileBytes bytes = sound_;
+    bytes[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
+    return bytes;
   }
 
   IndexFiles place_;
   IndexModel model_;
   FileBytes sound_;
+  bool checks_ = true;
 };
 
 TEST_F(IndexDamage, WithoutDamageAllIsRight) {
@@ -117,15 +146,35 @@ TEST_F(IndexDamage, WithoutDamageAllIsRight) {
 }
 
 TEST_F(IndexDamage, FlippedBits) {
-  std::mt19937_64 random(test::seed(20263));
-  std::vector<std::uint64_t> bits(800);
-  for (auto& bit : bits) bit = random() % (8 * sound_.size());
-  look_at("flipped bit", static_cast<int>(bits.size()), [&](int i) {
-    FileBytes bytes = sound_;
-    const std::uint64_t bit = bits[static_cast<std::size_t>(i)];
-    bytes[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
-    return bytes;
-  });
+  const auto bits = random_bits(800, 20263);
+  look_at("flipped bit", static_cast<int>(bits.size()),
+          [&](int i) { return flipped(bits[static_cast<std::size_t>(i)]); });
+}
+
+// Nobody has looked at the file as a whole: what a question reads tells, and what it does not find.
+TEST_F(IndexDamage, FlippedBitsThatNobodyLooksFor) {
+  checks_ = false;
+  const auto bits = random_bits(test::effort(600), 20267);
+  look_at("flipped bit, not looked for", static_cast<int>(bits.size()),
+          [&](int i) { return flipped(bits[static_cast<std::size_t>(i)]); });
+}
+
+// The pages that say where the others are, headers included.
+TEST_F(IndexDamage, BitsOfTheWayDownThatNobodyLooksFor) {
+  checks_ = false;
+  std::vector<std::uint64_t> bits;
+  for (std::size_t page = 0; page < sound_.size(); page += 4096) {
+    constexpr std::size_t flags_at = 10;
+    constexpr std::byte leaf{2};
+    const bool has_table_names = page / 4096 == main_root();
+    if (sound_[page + flags_at] == leaf && !has_table_names) continue;
+    for (std::size_t bit = 0; bit < 8 * 4096; ++bit) bits.push_back(8 * page + bit);
+  }
+  std::mt19937_64 random(test::seed(20268));
+  std::shuffle(bits.begin(), bits.end(), random);
+  bits.resize(std::min<std::size_t>(bits.size(), test::effort(600)));
+  look_at("bit of the way down", static_cast<int>(bits.size()),
+          [&](int i) { return flipped(bits[static_cast<std::size_t>(i)]); });
 }
 
 // The first bytes of the two headers decide about everything.

@@ -277,19 +277,19 @@ TEST(Index, RunsAreDecodedOnceAndChangesAreSeen) {
   index->update([&](IndexUpdate& update) {
     for (const RunRecord& run : runs) update.put_run(run);
   });
-  const auto first = index->run_list();
-  EXPECT_EQ(index->run_list(), first) << "the same list";
+  const auto first = index->run_list().runs;
+  EXPECT_EQ(index->run_list().runs, first) << "the same list";
   runs[3].status = RunStatus::completed;
   other->update([&](IndexUpdate& update) { update.put_run(runs[3]); });
-  const auto second = index->run_list();
+  const auto second = index->run_list().runs;
   ASSERT_EQ(second->size(), 5u);
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(*(*second)[i], runs[i]);
     EXPECT_EQ((*second)[i] == (*first)[i], i != 3);
   }
   other->update([&](IndexUpdate& update) { update.erase_run(runs[0].id); });
-  EXPECT_EQ(index->run_list()->size(), 4u);
-  EXPECT_EQ(index->run_list()->front(), (*second)[1]);
+  EXPECT_EQ(index->run_list().runs->size(), 4u);
+  EXPECT_EQ(index->run_list().runs->front(), (*second)[1]);
 }
 
 // An index that an older version made has none of the newer tables.

@@ -107,6 +107,9 @@ Filter random_filter(IndexedRandomness& random) {
                                          "metrics.loss is null",
                                          "metrics.loss.last < 4",
                                          "checkpoints > 3",
+                                         "total_size < 300",
+                                         "duration_hours > 0.000000001",
+                                         "metrics.auc.last >= 2",
                                          "name like 'run 1%'",
                                          "attempt = 2"});
   }
@@ -146,16 +149,14 @@ bool same_answer(const std::vector<FoundCheckpoint>& a, const std::vector<FoundC
 // The same as the scan, or no answer.
 void expect_same_answer(const Index& index, const Search& search, const SearchEffort& effort,
                         Served& served) {
-  const auto list = index.run_list();
+  const auto list = index.run_list().runs;
   std::optional<std::vector<FoundCheckpoint>> found;
   index.look([&](SearchView& view) { found = search_indexed(search, *list, view, effort); });
   ++served.asked;
   if (!found) return;
   ++(search.order.empty() ? served.of_others : served.of_walks);
-  std::vector<RunRecord> runs;
-  for (const auto& run : *list) runs.push_back(*run);
   const auto scanned = search_checkpoints(
-      search, runs, [&](const RunRecord& run) { return index.checkpoints(run.id); });
+      search, *list, [&](const RunRecord& run) { return index.checkpoints(run.id); });
   ASSERT_TRUE(same_answer(*found, scanned))
       << found->size() << " results, expected " << scanned.size();
 }
@@ -178,12 +179,46 @@ TEST(IndexedSearch, GivesWhatReadingEverythingGives) {
   EXPECT_GT(served.of_others, served.asked / 20);
 }
 
+bool same_run(const FoundRun& a, const FoundRun& b) {
+  return a.run == b.run && a.checkpoints == b.checkpoints && a.size == b.size &&
+         a.latest == b.latest && a.best == b.best && same_values(a.values, b.values);
+}
+
+TEST(IndexedSearch, RunsAreWhatReadingEverythingGives) {
+  IndexedRandomness random(seed(20503));
+  std::size_t found_some = 0;
+  for (std::uint64_t round = 0; round < effort(3); ++round) {
+    const IndexedStore store(random, one_of<std::uint64_t>(random, {0, 1, 30, 80}));
+    const auto list = store.index->run_list().runs;
+    for (int question = 0; question < 40; ++question) {
+      Search search = random_search(random);
+      if (random() % 2 == 0) {
+        search.columns = Key::parse_list(
+            "ended, duration_hours, device_hours, total_size, checkpoints, epoch, "
+            "metrics.loss.last, metrics.auc.last, metrics.loss, metrics.none.last");
+      }
+      const auto found = search_runs(search, *list, [&](const SharedRun& run, const auto& use) {
+        store.index->look([&](SearchView& view) { use_indexed_history(run, view, use); });
+      });
+      const auto scanned = search_runs(search, *list, from_records([&](const RunRecord& run) {
+                                         return store.index->checkpoints(run.id);
+                                       }));
+      ASSERT_TRUE(std::equal(found.begin(), found.end(), scanned.begin(), scanned.end(), same_run))
+          << "round " << round << ", " << question << ": " << found.size() << " results, expected "
+          << scanned.size();
+      found_some += !found.empty();
+    }
+  }
+  EXPECT_GT(found_some, 20u);
+}
+
 TEST(IndexedSearch, BestIsTheBestOfTheLine) {
   IndexedRandomness random(seed(20502));
   int known = 0;
   for (std::uint64_t round = 0; round < effort(10); ++round) {
     const IndexedStore store(random, 20);
-    for (const auto& run : *store.index->run_list()) {
+    const auto list = store.index->run_list().runs;
+    for (const auto& run : *list) {
       const auto line = current_line(*run, store.index->checkpoints(run->id));
       for (const char* metric : {"loss", "auc", "none"}) {
         for (const Better better : {Better::lower, Better::higher}) {
@@ -226,9 +261,13 @@ class CountingView : public SearchView {
     records += all.size();
     return all;
   }
-  void each_checkpoint(const Uuid& run,
+  void each_checkpoint(const Uuid& run, bool backwards,
                        const std::function<bool(CheckpointRecord)>& visit) override {
-    view_.each_checkpoint(run, [&](auto one) { return ++records, visit(std::move(one)); });
+    view_.each_checkpoint(run, backwards,
+                          [&](auto one) { return ++records, visit(std::move(one)); });
+  }
+  void each_save(const Uuid& run, const std::function<void(const SaveEntry&)>& visit) override {
+    view_.each_save(run, [&](const SaveEntry& one) { ++entries, visit(one); });
   }
   std::size_t entries = 0, records = 0;
 
@@ -260,7 +299,7 @@ TEST(IndexedSearch, LittleIsRead) {
   fill_evenly(*index);
   const auto cost = [&](const Search& search, std::size_t results) {
     std::pair<std::size_t, std::size_t> read;
-    const auto list = index->run_list();
+    const auto list = index->run_list().runs;
     index->look([&](SearchView& view) {
       CountingView counting(view);
       const auto found = search_indexed(search, *list, counting);

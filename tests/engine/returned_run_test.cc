@@ -4,6 +4,7 @@
 #include "engine/sample_states.h"
 #include "engine/store_fixture.h"
 #include "store/layout.h"
+#include "support/forwarding_file_system.h"
 #include "support/hooked_file_system.h"
 
 namespace ckp {
@@ -98,7 +99,69 @@ TEST_F(ReturnedRunTest, ARunThatIsListedCostsNoLook) {
     if (operation.find((path() / "runs").string()) != std::string::npos) looks.push_back(operation);
   };
   EXPECT_EQ(names(store).size(), 2u);
-  EXPECT_EQ(looks, std::vector<std::string>{"list " + (path() / "runs").string()});
+  const std::string runs = (path() / "runs").string();
+  EXPECT_EQ(looks, (std::vector<std::string>{"status " + runs, "list " + runs}));
+}
+
+// Where `runs/` changed long ago, and with it every time in it.
+class OldDirectory : public test::ForwardingFileSystem {
+ public:
+  explicit OldDirectory(std::filesystem::path runs) : runs_(std::move(runs)) {}
+  std::optional<FileStatus> status(const std::filesystem::path& path) override {
+    auto status = base_->status(path);
+    if (status && path == runs_) status->changed_ns -= 3'600'000'000'000;
+    return status;
+  }
+  std::vector<std::string> list(const std::filesystem::path& directory) override {
+    if (directory == runs_) ++listings;
+    return base_->list(directory);
+  }
+  int listings = 0;
+
+ private:
+  const std::filesystem::path runs_;
+};
+
+TEST_F(ReturnedRunTest, RunsAreListedAgainOnlyWhenTheyHaveChanged) {
+  const auto old = std::make_shared<OldDirectory>(path() / "runs");
+  take_away();
+  const auto before = posix_file_system()->status(path() / "runs")->changed_ns;
+  const Store store = Store::open(path(), {.file_system = old});
+  for (int question = 0; question < 3; ++question) {
+    EXPECT_EQ(names(store), std::vector<std::string>{"a"});
+    EXPECT_EQ(store.run("a").name, "a");
+    EXPECT_EQ(old->listings, 1) << question;
+  }
+  bring_back();
+  while (posix_file_system()->status(path() / "runs")->changed_ns == before) {
+    take_away();  // within one step of the file system's clock
+    bring_back();
+  }
+  EXPECT_EQ(names(store), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(store.checkpoints(newest_.run).size(), 3u);
+  old->listings = 0;
+  EXPECT_EQ(store.run("b").name, "b");
+  EXPECT_LE(old->listings, 1) << "the index has another run";
+  // Another process's run comes with a row of its own.
+  {
+    Store other = Store::open(path());
+    ckp::Run run = other.create_run(run_options("c"));
+    run.finish(RunStatus::completed);
+  }
+  EXPECT_EQ(names(store), (std::vector<std::string>{"a", "b", "c"}));
+}
+
+// A directory without a record may get one without any change of `runs/`: its disk is mounted.
+TEST_F(ReturnedRunTest, ADirectoryWithoutARecordIsLookedAtEachTime) {
+  const auto old = std::make_shared<OldDirectory>(path() / "runs");
+  take_away();
+  std::filesystem::create_directory_symlink(directory_ / "mount", directory_of_b_);
+  const Store store = Store::open(path(), {.file_system = old});
+  for (int question = 0; question < 2; ++question) {
+    EXPECT_EQ(names(store), std::vector<std::string>{"a"});
+  }
+  std::filesystem::rename(directory_ / "away", directory_ / "mount");
+  EXPECT_EQ(names(store), (std::vector<std::string>{"a", "b"}));
 }
 
 // It holds chunks for "c", and is no run any more: nothing to make the index anew for.

@@ -15,7 +15,7 @@ namespace {
 
 // Runs with their checkpoints in memory; remembers whose checkpoints were asked for.
 struct Shelf {
-  std::vector<RunRecord> runs;
+  RunList runs;
   std::map<std::string, std::vector<CheckpointRecord>> checkpoints;
   std::vector<std::string> loaded;
 
@@ -34,7 +34,7 @@ struct Shelf {
       one.file_size = 10;
       checkpoints[name].push_back(one);
     }
-    runs.push_back(std::move(run));
+    runs.push_back(std::make_shared<RunRecord>(std::move(run)));
   }
   LoadCheckpoints load() {
     return [this](const RunRecord& run) {
@@ -44,7 +44,8 @@ struct Shelf {
   }
   std::vector<std::string> names(const Search& search) {
     std::vector<std::string> found;
-    for (const FoundRun& one : search_runs(search, runs, load())) found.push_back(one.run.name);
+    for (const FoundRun& one : search_runs(search, runs, from_records(load())))
+      found.push_back(one.run.name);
     return found;
   }
   std::vector<std::int64_t> found_epochs(const Search& search) {
@@ -119,7 +120,7 @@ TEST(Searching, OnlyWhatCanMatterIsRead) {
 TEST(Searching, ResultsCarryTheirSummaryAndColumns) {
   Shelf shelf = three_runs();
   const auto runs = search_runs({.columns = Key::parse_list("metrics.loss.max, params.none")},
-                                shelf.runs, shelf.load());
+                                shelf.runs, from_records(shelf.load()));
   ASSERT_EQ(runs.size(), 4u);
   EXPECT_EQ(runs[0].checkpoints, 3u);
   EXPECT_EQ(runs[0].size, 30u);
@@ -137,8 +138,9 @@ TEST(Searching, ResultsCarryTheirSummaryAndColumns) {
 TEST(Searching, SupersededOnesAreFoundWhenAskedFor) {
   Shelf shelf;
   shelf.add("a", {0.5, 0.4});
-  shelf.runs[0].attempts = {Attempt{1, std::nullopt, 0, 0, ""},
-                            Attempt{2, id_of(1), 0, 0, "", 1, 1}};
+  RunRecord rewound = *shelf.runs[0];
+  rewound.attempts = {Attempt{1, std::nullopt, 0, 0, ""}, Attempt{2, id_of(1), 0, 0, "", 1, 1}};
+  shelf.runs[0] = std::make_shared<RunRecord>(std::move(rewound));
   EXPECT_EQ(shelf.found_epochs({}), (std::vector<std::int64_t>{1}));
   const auto all = search_checkpoints({.superseded = true}, shelf.runs, shelf.load());
   ASSERT_EQ(all.size(), 2u);

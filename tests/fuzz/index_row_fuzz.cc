@@ -55,6 +55,7 @@ void read_payload(Table table, BytesView key, BytesView payload) {
     case Table::run_metrics:
       refused_or([&] { return decode_run_metric(key, payload); });
       refused_or([&] { return attempt_of_key(key); });
+      refused_or([&] { return decode_save(key, payload); });
       return;
   }
 }

@@ -255,8 +255,7 @@ void add_index_rows(Files& files) {
       encode_content_id(chunk.raw_digest));
   std::size_t number = 0;
   for (const SearchRow& row : search_rows(checkpoint)) {
-    add("search-" + std::to_string(++number), row.table, row.key,
-        encode_search_payload(checkpoint));
+    add("search-" + std::to_string(++number), row.table, row.key, row.payload);
   }
 }
 

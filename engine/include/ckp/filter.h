@@ -61,26 +61,30 @@
 namespace ckp {
 
 class HistorySource;
+struct CheckpointTotals;
 
 // A run with its checkpoints. One thread at a time: answers are kept for the next question.
 class RunHistory {
  public:
   RunHistory(RunRecord run, std::vector<CheckpointRecord> checkpoints);
   // Of the engine: asks `source`, and reads the checkpoints when it does not know.
-  RunHistory(std::shared_ptr<HistorySource> source, RunRecord run);
+  RunHistory(std::shared_ptr<HistorySource> source, std::shared_ptr<const RunRecord> run);
   RunHistory(RunHistory&&) = default;
   RunHistory& operator=(RunHistory&&) = default;
   RunHistory(const RunHistory&) = delete;
   RunHistory& operator=(const RunHistory&) = delete;
 
-  const RunRecord& run() const { return run_; }
+  const RunRecord& run() const { return *run_; }
   // All of them, in commit order.
   std::span<const CheckpointRecord> checkpoints() const;
   // The current line, in commit order.
   std::span<const CheckpointRecord* const> line() const;
   bool on_line(const CheckpointRecord& checkpoint) const;
-  // The best by the declared metric, or null.
+  // The last of the line, and the best by the declared metric, or null.
+  const CheckpointRecord* latest() const;
   const CheckpointRecord* best() const;
+  // Of the engine: counts and sums over all checkpoints.
+  const CheckpointTotals& totals() const;
 
   // From each attempt's start to its last sign of life (its end, its last checkpoint, or what its
   // journal tells), added up; and each times the devices that it used.
@@ -101,14 +105,17 @@ class RunHistory {
   double hours_of(std::size_t attempt) const;
   void take(std::vector<CheckpointRecord> checkpoints) const;
   void load() const;
+  const CheckpointRecord* keep(std::optional<CheckpointRecord> found) const;
+  const CheckpointRecord* last_with(const std::string& metric) const;
   const CheckpointRecord* best_by(const std::string& metric, Better better) const;
 
-  RunRecord run_;
+  std::shared_ptr<const RunRecord> run_;
   mutable std::shared_ptr<HistorySource> source_;  // null: the checkpoints are here
   mutable std::vector<CheckpointRecord> checkpoints_;
   mutable std::vector<const CheckpointRecord*> line_;
   mutable std::vector<std::shared_ptr<const CheckpointRecord>> known_;  // that the source named
-  mutable std::optional<const CheckpointRecord*> best_;
+  mutable std::optional<const CheckpointRecord*> latest_, best_;
+  mutable std::shared_ptr<const CheckpointTotals> totals_;
   mutable std::vector<Picked> picked_;
 };
 
