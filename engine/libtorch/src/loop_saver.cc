@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "ckp/artifacts.h"
 #include "ckp/error.h"
 
 namespace ckp::libtorch {
@@ -39,6 +40,35 @@ LoopSaver::LoopSaver(Store& store, const TrainingState& state, const LoopOptions
                      TimeLimit& limit)
     : store_(store), state_(state), options_(options), limit_(limit), keep_(keep_policy(options)) {}
 
+void LoopSaver::attach(ArtifactFile file) {
+  check_artifact_name(file.name);
+  if (!std::filesystem::exists(file.path)) {
+    throw Error(ErrorCode::not_found,
+                fmt::format("attach {}: {}: no such file", file.name, file.path.string()));
+  }
+  if (std::filesystem::is_directory(file.path)) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("attach {}: {} is a folder; attach each file of it", file.name,
+                            file.path.string()));
+  }
+  gone_.erase(file.name);
+  attached_.insert_or_assign(std::move(file.name), std::filesystem::absolute(file.path));
+}
+
+std::vector<ArtifactFile> LoopSaver::artifacts() {
+  std::vector<ArtifactFile> files;
+  for (const auto& [name, path] : attached_) {
+    std::error_code error;
+    if (std::filesystem::exists(path, error)) {
+      files.push_back({name, path});
+    } else if (gone_.insert(name).second) {
+      options_.say(fmt::format("the attached file {} is gone: {}; checkpoints are saved without it",
+                               name, path.string()));
+    }
+  }
+  return files;
+}
+
 void LoopSaver::save(Run& run, const SaveOptions& options) {
   wait(run);
   began_ = Clock::now();
@@ -54,6 +84,7 @@ void LoopSaver::save(Run& run, const SaveOptions& options) {
     if (failed_in_a_row_ > 0) {
       tagged.tags["after_failed_saves"] = std::to_string(failed_in_a_row_);
     }
+    tagged.artifacts = artifacts();
     pending_.emplace(run.save(state_.state_dict(options.snapshot), tagged));
     copying_ = options.snapshot == SnapshotMode::lazy;
   } catch (const Error& error) {

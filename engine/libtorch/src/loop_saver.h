@@ -2,11 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ckp/error.h"
 #include "ckp/libtorch/loop_options.h"
@@ -23,6 +26,8 @@ class LoopSaver {
   // Refers to all of them.
   LoopSaver(Store& store, const TrainingState& state, const LoopOptions& options, TimeLimit& limit);
 
+  // A file for each save from now on.
+  void attach(ArtifactFile file);
   // Begins a save, once the one before it is through. Its failure is told, now or later, and
   // counted.
   void save(Run& run, const SaveOptions& options);
@@ -50,6 +55,8 @@ class LoopSaver {
 
  private:
   using Clock = std::chrono::steady_clock;
+  // The attached files that are there.
+  std::vector<ArtifactFile> artifacts();
   void succeeded(const SaveReport& report);
   void failed(Run& run, const Error& error);
   void prune(const std::string& run);
@@ -60,6 +67,8 @@ class LoopSaver {
   const LoopOptions& options_;
   TimeLimit& limit_;
   KeepPolicy keep_;
+  std::map<std::string, std::filesystem::path> attached_;  // by name
+  std::set<std::string> gone_;                             // of those: told
   std::optional<PendingSave> pending_;
   Clock::time_point began_;
   std::chrono::nanoseconds stall_{0};

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "ckp/artifacts.h"
 #include "ckp/certificate.h"
 #include "ckp/closest_name.h"
 #include "ckp/error.h"
@@ -173,10 +174,11 @@ void RestorePlan::missing_part(const std::string& part) {
   if (!options_.strict) return;
   std::set<std::string> there;
   for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
-    there.insert(first_segment(entry.name));
+    if (!is_artifact(checkpoint_.manifest(), entry)) there.insert(first_segment(entry.name));
   }
   for (const auto& [name, value] : checkpoint_.values()) there.insert(name);
   there.erase(std::string(certificate_part));
+  if (!artifacts_of(checkpoint_).empty()) there.erase(std::string(artifacts_part));
   problem(fmt::format("{}: the checkpoint has no such part; it has: {}", part,
                       there.empty() ? "nothing" : fmt::format("{}", fmt::join(there, ", "))));
 }
@@ -247,7 +249,8 @@ RestoreReport RestorePlan::report(std::span<const std::string> parts) const {
   report.converted = converted_;
   report.differences = differences_;
   for (const TensorEntry& entry : checkpoint_.manifest().tensors) {
-    if (!asked_.contains(entry.name)) report.ignored.push_back(entry.name);
+    const bool is_state = !is_artifact(checkpoint_.manifest(), entry);
+    if (is_state && !asked_.contains(entry.name)) report.ignored.push_back(entry.name);
   }
   for (const auto& [name, value] : checkpoint_.values()) {
     bool wanted =

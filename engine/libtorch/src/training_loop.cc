@@ -103,6 +103,10 @@ void TrainingLoop::before_step() { impl_->before_step(); }
 
 void TrainingLoop::step(const Metrics& metrics) { impl_->took_step(metrics); }
 
+void TrainingLoop::attach(const std::filesystem::path& file, const std::string& name) {
+  impl_->saver.attach({name.empty() ? file.filename().string() : name, file});
+}
+
 void TrainingLoop::finish() { impl_->finish(); }
 
 BestReport TrainingLoop::restore_best() {

@@ -103,6 +103,13 @@ class TrainingLoop {
   // have failed.
   void step(const Metrics& metrics = {});
 
+  // From now on each checkpoint has this file with it, as `name` or by its file name
+  // (SaveOptions::artifacts); `ckptool extract` writes it out again. It is read anew for each save,
+  // and stored once as long as it stays the same. One that is gone by then is told and left out.
+  // Error(not_found) when it is not there now, Error(invalid_argument) for a name that
+  // check_artifact_name refuses. Attached again under its name, another file takes its place.
+  void attach(const std::filesystem::path& file, const std::string& name = {});
+
   // Saves the state as the run's end and says that it is complete. Throws when that save fails.
   void finish();
 
