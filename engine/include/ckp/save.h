@@ -90,7 +90,7 @@ struct SaveReport {
   std::uint64_t chunks_written = 0;
   std::uint64_t patches_written = 0;      // of rows that have changed, on chunks that were there
   std::uint64_t differences_written = 0;  // of whole chunks, likewise
-  // Not stored: 16-bit floats that are the rounding of float32 ones in the same state, bit by bit.
+  // Not stored, but at level `none`: 16-bit floats that are float32 ones beside them, rounded.
   std::uint64_t chunks_derived = 0;
   std::uint64_t chunks_shared = 0;  // found in the store, or twice in this state
   std::uint64_t bytes_shared = 0;   // raw

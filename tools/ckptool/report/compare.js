@@ -82,12 +82,13 @@ function bar(disk, most) {
 }
 
 function storageText(storage) {
-  const {raw, stored, shared, compressed, checkpoints} = storage.needed;
+  const {raw, stored, shared, derived, compressed, checkpoints} = storage.needed;
   const part = raw === 0 ? "" : ` (${(100 * stored / raw).toFixed(0)} %)`;
+  const rounded = derived === 0 ? "" : `, what is the rounding of others ${size(derived)}`;
   const garbage = storage.disk.garbage === 0 ? "" :
       `; the next prune frees at least ${size(storage.disk.garbage)}`;
   return `${counted(checkpoints, "checkpoint")} of ${size(raw)} in all take ${size(stored)}${part}: ` +
-         `sharing saved ${size(shared)}, compression ${size(compressed)}. The store has ` +
+         `sharing saved ${size(shared)}, compression ${size(compressed)}${rounded}. The store has ` +
          `${size(storage.total)} on disk${garbage}.`;
 }
 
