@@ -90,11 +90,11 @@ TEST_F(DriftTest, ChangedRowsAreAChange) {
 // What is not finite is counted, and in no norm; what was not finite before is in this one's norm.
 TEST_F(DriftTest, NonfiniteElementsAreCountedAndLeftOutOfNorms) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  constexpr float infinity = std::numeric_limits<float>::infinity();
+  constexpr float inf = std::numeric_limits<float>::infinity();
   save({{"v", {nan, 2, 0}}, {"w", {1, 2, 2}}});
-  save({{"w", {3, nan, infinity}}});
-  save({{"w", {3, nan, infinity}}});
-  save({{"w", {3, 4, infinity}}});
+  save({{"w", {3, nan, inf}}});
+  save({{"w", {3, nan, inf}}});
+  save({{"w", {3, 4, inf}}});
   const DriftReport report = drift_of("w");
   const auto step = [&](std::size_t i) { return report.steps.at(i).tensors.at(0); };
   EXPECT_DOUBLE_EQ(*step(0).norm, 3.0);

@@ -118,10 +118,10 @@ TEST_F(LazySnapshotTest, FinishAndTheEndOfTheRunWait) {
 TEST_F(LazySnapshotTest, OneThatIsSkippedLetsGoOfTheMemory) {
   const SmallState state(1);
   const auto disk = std::make_shared<test::HeldFileSystem>();
-  StoreOptions little;
-  little.save_memory = 1;
-  little.file_system = disk;
-  Store store = Store::open(path(), little);
+  StoreOptions tight;
+  tight.save_memory = 1;
+  tight.file_system = disk;
+  Store store = Store::open(path(), tight);
   ckp::Run run = store.create_run({.name = "small"});
   SaveOptions options{.epoch = 1, .step = 1, .snapshot = SnapshotMode::lazy};
   disk->hold();
