@@ -116,14 +116,14 @@ unsigned thread_count(unsigned requested, std::uint64_t bytes) {
 void parallel_for(std::size_t count, unsigned threads,
                   const std::function<void(std::size_t)>& work) {
   std::atomic<std::size_t> next{0};
-  std::mutex mutex;
+  std::mutex error_mutex;
   std::exception_ptr error;
   const std::function<void()> body = [&] {
     try {
       for (std::size_t item = next++; item < count; item = next++) work(item);
     } catch (...) {
       next = count;
-      const std::lock_guard lock(mutex);
+      const std::lock_guard lock(error_mutex);
       if (!error) error = std::current_exception();
     }
   };
