@@ -30,9 +30,11 @@ class AveragedWeights : public Part {
 
   // While it lives, the model has averages as its weights (in place: optimizers, views and tied
   // parameters stay what they are). Its end brings weights and buffers back, bit for bit, so that
-  // the statistics of update_bn are the averages' only. A training state that has this part saves
-  // weights and buffers themselves as the model meanwhile, and the averages as the averages; it
-  // cannot be restored into. Error(invalid_argument) when averages are swapped in already.
+  // the statistics of update_bn are the averages' only. Do not train meanwhile: what changes the
+  // weights then changes the averages, or, where a Swa has not begun, the weights themselves. A
+  // training state that has this part saves weights and buffers themselves as the model meanwhile,
+  // and the averages as the averages; it cannot be restored into. Error(invalid_argument) when
+  // averages are swapped in already.
   class Weights {
    public:
     explicit Weights(AveragedWeights& averages, std::size_t which = 0);

@@ -54,7 +54,9 @@ struct RestoreReport {
   std::vector<Difference> differences;
 
   // Whether training goes on as if it had never stopped: nothing missing, ignored or converted, and
-  // no difference that changes results.
+  // no difference that changes results. Not compared with what the program constructs are the
+  // numbers of StepLR, Ema, Swa, GradScaler, Sampler and early stopping: StepLR and early stopping
+  // keep the program's, the others take the checkpoint's.
   bool exact() const;
 };
 

@@ -47,7 +47,8 @@ class Swa : public AveragedWeights {
   // Counts, and takes the present weights in when it is time; after optimizer.step().
   // Error(invalid_argument) while the average is swapped in.
   void update();
-  // Whether averaging has begun: with the first update() that took weights in.
+  // Whether averaging has begun: with the first update() that took weights in. (Of one restored by
+  // a program that keeps another `begin`: whether so many updates have been counted.)
   bool begun() const { return calls_ > options_.begin; }
 
   // Until averaging has begun, the model's own weights stay in place.

@@ -1,7 +1,9 @@
 // The loop around a training: it counts, logs, saves, resumes and stops.
 //
-//   TrainingLoop loop("./store", "cnn", state, {.best = {"val/loss"}, .keep = {"last 2", "best
-//   1"}}); std::cout << loop.resume(); for (auto& epoch : loop.epochs(20)) {
+//   TrainingLoop loop("./store", "cnn", state,
+//                     {.best = {"val/loss"}, .keep = {"last 2", "best 1"}});
+//   std::cout << loop.resume();
+//   for (auto& epoch : loop.epochs(20)) {
 //     for (auto& batch : epoch.batches(train_set, sampler)) {
 //       ... forward, backward ...
 //       if (!batch.last_of_step()) continue;
@@ -113,7 +115,9 @@ class TrainingLoop {
   // Saves the state as the run's end and says that it is complete. Throws when that save fails.
   void finish();
 
-  // The weights of the best checkpoint, into the models, once training is over. In a run that was
+  // The weights of the best checkpoint, into the models, once training is over: those that were
+  // trained, also where the metric was measured with averages (Ema, Swa) swapped in; these are
+  // restored by Store and TrainingState::restore, and then swapped in. In a run that was
   // stopped before, by a signal or its time, it changes nothing and says so. Error(not_found) when
   // no checkpoint has the best metric.
   BestReport restore_best();
